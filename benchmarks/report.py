@@ -1,0 +1,80 @@
+"""The tables into kernels/README.md: no measured number stands there that was typed by hand.
+
+    python benchmarks/report.py           # write the tables anew from benchmarks/results/
+    python benchmarks/report.py --check   # say whether the README is what the results give
+
+A table stands between the markers <!-- table: NAME --> and <!-- end of table -->; `contents` knows the names.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks import tables
+from benchmarks.tables import FAST, Results
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+README = ROOT / "kernels" / "README.md"
+MARKED = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+
+
+def load(name: str, folder: Path = RESULTS) -> Results | None:
+    path = folder / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def contents(folder: Path = RESULTS) -> dict[str, str]:
+    """All tables by name, from the results in a folder; a sentence where a measurement is missing."""
+    found: dict[str, str] = {}
+    for device in FAST:
+        scan, memory, accuracy = (load(f"{kind}-{device}", folder) for kind in ("scan", "memory", "accuracy"))
+        makers: dict[str, tuple[Results | None, Callable[[Results], str]]] = {
+            "machine": (scan, tables.machine_line),
+            "peers": (scan, tables.peers_line),
+            "forward": (scan, lambda r: tables.scan_table(r, "forward")),
+            "gradients": (scan, lambda r: tables.scan_table(r, "forward+backward")),
+            "work": (scan, tables.work_table),
+            "convolution-work": (scan, lambda r: tables.pair_table(r, "causal_conv1d", ("model", "contiguous"), "cpu")),
+            "bidirectional-work": (scan, lambda r: tables.pair_table(r, "bidirectional", ("model",), "cpu")),
+            "convolution": (scan, lambda r: tables.pair_table(r, "causal_conv1d", ("model", "contiguous"))),
+            "bidirectional": (scan, lambda r: tables.pair_table(r, "bidirectional", ("model",))),
+            "limits": (scan, tables.limits_table),
+            "skipped": (scan, tables.skipped_list),
+            "goals": (scan, lambda r, memory=memory: tables.goals_table(r, memory)),
+            "memory": (memory, lambda r: f"{tables.memory_table(r)}\n\n{tables.machine_line(r)}"),
+            "accuracy": (accuracy, lambda r: f"{tables.accuracy_table(r, 'y')}\n\n{tables.machine_line(r)}"),
+            "accuracy-gradients": (accuracy, lambda r: tables.accuracy_table(r, "gradients")),
+        }
+        lists = ((scan, tables.timing_tables), (memory, tables.memory_tables), (accuracy, tables.accuracy_tables))
+        everything = [text for results, make in lists if results for text in make(results)]
+        found[f"all-{device}"] = "\n\n".join(everything) or f"Not measured yet on {device.upper()}."
+        for name, (results, make) in makers.items():
+            found[f"{name}-{device}"] = make(results) if results else f"Not measured yet on {device.upper()}."
+    return found
+
+
+def filled(text: str, by_name: dict[str, str]) -> str:
+    """A text with everything between its markers written anew; KeyError if a marker names no table."""
+    return MARKED.sub(lambda found: f"{found[1]}{by_name[found['name']]}\n{found[3]}", text)
+
+
+def write_readme(readme: Path = README, folder: Path = RESULTS) -> None:
+    readme.write_text(filled(readme.read_text(), contents(folder)))
+
+
+def is_current(readme: Path = README, folder: Path = RESULTS) -> bool:
+    text = readme.read_text()
+    return text == filled(text, contents(folder))
+
+
+if __name__ == "__main__":
+    if "--check" in sys.argv:
+        sys.exit(
+            None if is_current() else "kernels/README.md is not what benchmarks/results gives: run benchmarks/report.py"
+        )
+    write_readme()

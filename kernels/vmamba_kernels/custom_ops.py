@@ -1,0 +1,205 @@
+"""The fast engines as torch custom operators, so that autograd, torch.compile and fake tensors know them.
+
+Every operator is positional. The scan always returns (y, last_state). Its backward is an operator of its own, without a
+derivative: differentiating twice raises instead of being silently wrong (the reference and associative engines can be
+differentiated again). An operator cannot return None: the gradient of an argument that was not given is an empty tensor
+on its way out, and None again before autograd sees it.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vmamba_kernels.engines import load
+
+
+@torch.library.custom_op("vmamba::selective_scan", mutates_args=())
+def selective_scan(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    z: Tensor | None,
+    delta_bias: Tensor | None,
+    initial_state: Tensor | None,
+    delta_softplus: bool,
+    reverse: bool,
+    exclude_self: bool,
+    engine: str,
+) -> tuple[Tensor, Tensor]:
+    """y (batch, dim, length) and the last state (batch, dim, state) of a scan by the engine of that name."""
+    tensors = (u, delta, A, B, C, D, z, delta_bias, initial_state)
+    return load(engine).scan_forward(*tensors, delta_softplus, reverse, exclude_self)
+
+
+@selective_scan.register_fake
+def _(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    z: Tensor | None,
+    delta_bias: Tensor | None,
+    initial_state: Tensor | None,
+    delta_softplus: bool,
+    reverse: bool,
+    exclude_self: bool,
+    engine: str,
+) -> tuple[Tensor, Tensor]:
+    return u.new_empty(u.shape), A.new_empty(u.shape[0], *A.shape)
+
+
+@torch.library.custom_op("vmamba::selective_scan_backward", mutates_args=())
+def selective_scan_backward(
+    grad_y: Tensor,
+    grad_last_state: Tensor,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    z: Tensor | None,
+    delta_bias: Tensor | None,
+    initial_state: Tensor | None,
+    delta_softplus: bool,
+    reverse: bool,
+    exclude_self: bool,
+    engine: str,
+) -> list[Tensor]:
+    """The nine gradients of a scan, in the order of its tensor arguments."""
+    tensors = (u, delta, A, B, C, D, z, delta_bias, initial_state)
+    gradients = load(engine).scan_backward(grad_y, grad_last_state, *tensors, delta_softplus, reverse, exclude_self)
+    return _none_as_empty(gradients, u)
+
+
+@selective_scan_backward.register_fake
+def _(grad_y: Tensor, grad_last_state: Tensor, *inputs: Any) -> list[Tensor]:
+    return _fake_gradients(inputs[:9], grad_y)
+
+
+def _save_scan(ctx: Any, inputs: tuple, output: tuple) -> None:
+    *tensors, delta_softplus, reverse, exclude_self, engine = inputs
+    ctx.save_for_backward(*tensors)
+    ctx.options = (delta_softplus, reverse, exclude_self, engine)
+
+
+def _scan_gradients(ctx: Any, grad_y: Tensor, grad_last_state: Tensor) -> tuple:
+    gradients = selective_scan_backward(grad_y, grad_last_state, *ctx.saved_tensors, *ctx.options)
+    return *_empty_as_none(gradients, ctx.saved_tensors), None, None, None, None
+
+
+selective_scan.register_autograd(_scan_gradients, setup_context=_save_scan)
+
+
+# Both directions of a block in one launch, for an engine that can. An operator takes no list with gaps: of the nine
+# tensors of each direction those that there are come in one list, and `given` says which of the eighteen they are.
+
+
+@torch.library.custom_op("vmamba::bidirectional_scan", mutates_args=())
+def bidirectional_scan(tensors: list[Tensor], given: list[bool], options: list[bool], engine: str) -> Tensor:
+    """y (batch, dim, length), the sum of both readings. `options` are softplus and exclude_self of each direction."""
+    return load(engine).bidirectional_forward(*_with_gaps(tensors, given), *options)
+
+
+@bidirectional_scan.register_fake
+def _(tensors: list[Tensor], given: list[bool], options: list[bool], engine: str) -> Tensor:
+    return tensors[0].new_empty(tensors[0].shape)
+
+
+@torch.library.custom_op("vmamba::bidirectional_scan_backward", mutates_args=())
+def bidirectional_scan_backward(
+    grad_y: Tensor, tensors: list[Tensor], given: list[bool], options: list[bool], engine: str
+) -> list[Tensor]:
+    """The gradients of those tensors."""
+    gradients = load(engine).bidirectional_backward(grad_y, *_with_gaps(tensors, given), *options)
+    return [gradient for gradient in gradients if gradient is not None]
+
+
+@bidirectional_scan_backward.register_fake
+def _(grad_y: Tensor, tensors: list[Tensor], given: list[bool], options: list[bool], engine: str) -> list[Tensor]:
+    return [x.new_empty(x.shape) for x in tensors]
+
+
+def _save_bidirectional(ctx: Any, inputs: tuple, output: Tensor) -> None:
+    tensors, *ctx.options = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _bidirectional_gradients(ctx: Any, grad_y: Tensor) -> tuple:
+    return bidirectional_scan_backward(grad_y, list(ctx.saved_tensors), *ctx.options), None, None, None
+
+
+bidirectional_scan.register_autograd(_bidirectional_gradients, setup_context=_save_bidirectional)
+
+
+def _with_gaps(tensors: Sequence[Tensor], given: Sequence[bool]) -> list[Tensor | None]:
+    present = iter(tensors)
+    return [next(present) if there else None for there in given]
+
+
+@torch.library.custom_op("vmamba::causal_conv1d", mutates_args=())
+def causal_conv1d(
+    x: Tensor, weight: Tensor, bias: Tensor | None, initial_state: Tensor | None, silu: bool, reverse: bool, engine: str
+) -> Tensor:
+    """y (batch, dim, length) of a depthwise causal convolution by the engine of that name."""
+    return load(engine).conv_forward(x, weight, bias, initial_state, silu, reverse)
+
+
+@causal_conv1d.register_fake
+def _(
+    x: Tensor, weight: Tensor, bias: Tensor | None, initial_state: Tensor | None, silu: bool, reverse: bool, engine: str
+) -> Tensor:
+    return x.new_empty(x.shape)
+
+
+@torch.library.custom_op("vmamba::causal_conv1d_backward", mutates_args=())
+def causal_conv1d_backward(
+    grad_y: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    initial_state: Tensor | None,
+    silu: bool,
+    reverse: bool,
+    engine: str,
+) -> list[Tensor]:
+    """The gradients of a causal convolution with respect to x, weight, bias and initial_state."""
+    return _none_as_empty(load(engine).conv_backward(grad_y, x, weight, bias, initial_state, silu, reverse), x)
+
+
+@causal_conv1d_backward.register_fake
+def _(grad_y: Tensor, *inputs: Any) -> list[Tensor]:
+    return _fake_gradients(inputs[:4], grad_y)
+
+
+def _save_conv(ctx: Any, inputs: tuple, output: Tensor) -> None:
+    *tensors, silu, reverse, engine = inputs
+    ctx.save_for_backward(*tensors)
+    ctx.options = (silu, reverse, engine)
+
+
+def _conv_gradients(ctx: Any, grad_y: Tensor) -> tuple:
+    gradients = causal_conv1d_backward(grad_y, *ctx.saved_tensors, *ctx.options)
+    return *_empty_as_none(gradients, ctx.saved_tensors), None, None, None
+
+
+causal_conv1d.register_autograd(_conv_gradients, setup_context=_save_conv)
+
+
+def _none_as_empty(gradients: Sequence[Tensor | None], like: Tensor) -> list[Tensor]:
+    return [like.new_empty(0) if gradient is None else gradient for gradient in gradients]
+
+
+def _empty_as_none(gradients: Sequence[Tensor], inputs: Sequence[Tensor | None]) -> list[Tensor | None]:
+    return [None if x is None else gradient for gradient, x in zip(gradients, inputs, strict=True)]
+
+
+def _fake_gradients(inputs: Sequence[Tensor | None], like: Tensor) -> list[Tensor]:
+    return [like.new_empty(0) if x is None else x.new_empty(x.shape) for x in inputs]

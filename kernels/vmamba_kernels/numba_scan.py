@@ -1,0 +1,227 @@
+"""The selective scan as a fused CPU kernel: one pass over its inputs, the states in registers.
+
+For every channel d and state n, with Δ' = softplus(Δ + bias):
+
+    h_t = exp(Δ'_t A) h_{t−1} + Δ'_t u_t B_t        y_t = (Σ_n C_t h_t + D u_t) silu(z_t)
+
+How the work is cut. A *block* of channels is as many as a vector has lanes; a *team* is a few neighbouring blocks of
+one group; a team of one batch element is an item of work, and threads take items until none is left. An item reads its
+tokens tile by tile and keeps everything else in the first cache: for each tile and block it prepares Δ' and x = Δ' u,
+carries STATES states at a time through the tile, adds what they contribute to y, applies the gate and writes y. The
+slow functions (softplus, gate) have loops of their own, so that their latencies overlap instead of adding up.
+
+Index names: b batch element, g group, k block within the team, s group of STATES states, t token within the tile.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from vmamba_kernels.machine import flush_denormals, restore_denormals, take_number
+from vmamba_kernels.numba_tiles import ask_for_tile, read_block, read_lanes, read_tile, write_block, write_tile
+from vmamba_kernels.vector_intrinsics import (
+    STATES,
+    absolute,
+    add_products,
+    fma,
+    load,
+    load_block,
+    repeat,
+    spread,
+    store,
+    where_less,
+)
+from vmamba_kernels.vector_math import (
+    LARGEST_EXPONENT,
+    fraction_grown,
+    grown,
+    rate_in_octaves,
+    sigmoid,
+    softplus,
+    whole_exponent,
+)
+
+
+class Scan(NamedTuple):
+    """The inputs of a scan, in its reading direction; what is absent is zero."""
+
+    u: np.ndarray  # (batch, dim, length), as delta and z
+    delta: np.ndarray
+    A: np.ndarray  # (dim, state)
+    B: (
+        np.ndarray
+    )  # (batch, groups of B, length, state, padded to a multiple of STATES), or (1, 1, dim, state) if constant
+    C: np.ndarray  # likewise, with as many groups as it likes
+    D: np.ndarray  # (dim,), as bias
+    z: np.ndarray  # u again, and not read, if gated is false
+    bias: np.ndarray
+    initial: np.ndarray  # (batch, dim, state)
+    B_constant: bool
+    C_constant: bool
+    softplus: bool
+    gated: bool
+    exclude_self: bool
+    groups: int  # of channels that share both B and C
+    team: int  # blocks of channels in a team
+
+
+# What a thread's array `blocks` holds for each block of channels and group of states ...
+RATE, RATE_TAIL, LONGEST_STEP, STATE, OWN_B, OWN_C = range(6)
+FORWARD_BLOCKS = 6
+
+# ... and its array `tiles` for each block of channels.
+DELTA, U, X, Y = range(4)
+FORWARD_TILES = 4
+
+
+@njit(nogil=True, cache=True)
+def scan_forward(revision, scan, y, last, items, counter, tiles, blocks):
+    """Fill y and last. All threads call this with the same counter and a workspace of their own.
+
+    tiles: (FORWARD_TILES, team, tokens in a tile, LANES).
+    blocks: (FORWARD_BLOCKS, team, groups of states, STATES × LANES).
+    """
+    mode = flush_denormals()
+    item = take_number(counter)
+    while item < items:
+        b, g, _, first, end = place_of_item(item, scan.u.shape[1], scan.groups, scan.team * tiles.shape[3])
+        scan_item(scan, y, last, tiles, blocks, b, g, first, end)
+        item = take_number(counter)
+    restore_denormals(mode)
+
+
+@njit
+def place_of_item(item, dim, groups, channels_in_team):
+    """Where a work item lies: batch element, group, number among its teams, and the channels first ≤ d < end."""
+    channels_in_group = dim // groups
+    teams_in_group = -(-channels_in_group // channels_in_team)
+    b, team = divmod(item, groups * teams_in_group)
+    g, place = divmod(team, teams_in_group)
+    first = g * channels_in_group + place * channels_in_team
+    return b, g, team, first, min(first + channels_in_team, (g + 1) * channels_in_group)
+
+
+@njit
+def scan_item(scan, y, last, tiles, blocks, b, g, first, end):
+    """Scan the channels first ≤ d < end of batch element b, from their first token to their last."""
+    lanes, length = tiles.shape[3], tiles.shape[2]
+    B, C = map_of_group(scan.B, b, g, scan.groups), map_of_group(scan.C, b, g, scan.groups)
+    for k in range(blocks_in(first, end, lanes)):
+        channel, channels = channels_of_block(first, end, lanes, k)
+        prepare_rates(scan, blocks[:, k], channel, channels)
+        read_block(blocks[STATE, k], scan.initial[b], channel, channels)
+    for start in range(0, y.shape[2], length):
+        steps = min(length, y.shape[2] - start)
+        for k in range(blocks_in(first, end, lanes)):
+            channel, channels = channels_of_block(first, end, lanes, k)
+            tile = tiles[:, k]
+            read_tile(tile[DELTA], scan.delta, b, channel, channels, start, steps)
+            read_tile(tile[U], scan.u, b, channel, channels, start, steps)
+            prepare_steps(tile, scan.bias, scan.D, channel, channels, steps, scan.softplus)
+            for s in range(blocks.shape[2]):
+                if s == 0:
+                    ask_for_tile(scan.delta, b, channel, start + length, length)
+                elif s == 1:
+                    ask_for_tile(scan.u, b, channel, start + length, length)
+                elif s == 2 and scan.gated:
+                    ask_for_tile(scan.z, b, channel, start + length, length)
+                carry_states(scan, True, blocks[:, k, s], B, C, tile, s, start, steps)
+            if scan.gated:
+                read_tile(tile[U], scan.z, b, channel, channels, start, steps)
+                apply_gate(tile, steps)
+            write_tile(y, tile[Y], b, channel, channels, start, steps)
+    for k in range(blocks_in(first, end, lanes)):
+        channel, channels = channels_of_block(first, end, lanes, k)
+        write_block(last[b], blocks[STATE, k], channel, channels)
+
+
+@njit
+def map_of_group(B_or_C, b, g, groups):
+    """The (length, state) array of B or C that a group of channels reads; if it is constant, (dim, state)."""
+    return B_or_C[b if B_or_C.shape[0] > 1 else 0, g * B_or_C.shape[1] // groups]
+
+
+@njit
+def blocks_in(first, end, lanes):
+    return (end - first + lanes - 1) // lanes
+
+
+@njit
+def channels_of_block(first, end, lanes, k):
+    """First channel and number of channels of block k of a team."""
+    channel = first + k * lanes
+    return channel, min(lanes, end - channel)
+
+
+@njit
+def prepare_rates(scan, block, channel, channels):
+    """What does not change along the sequence: rates of decay, and B and C where they are constant."""
+    read_block(block[RATE], scan.A, channel, channels)
+    for s in range(block.shape[1]):
+        rate, tail = rate_in_octaves(load_block(block, (RATE, s)))
+        store(block, (RATE, s), rate)
+        store(block, (RATE_TAIL, s), tail)
+        store(block, (LONGEST_STEP, s), LARGEST_EXPONENT / absolute(rate))  # beyond it exp(Δ' A) is 0, or infinite
+    if scan.B_constant:
+        read_block(block[OWN_B], scan.B[0, 0], channel, channels)
+    if scan.C_constant:
+        read_block(block[OWN_C], scan.C[0, 0], channel, channels)
+
+
+@njit
+def prepare_steps(tile, bias, D, channel, channels, steps, use_softplus):
+    """In a tile that holds Δ and u: Δ' in place of Δ, x = Δ' u, and the part of y that skips the states, D u."""
+    read_lanes(tile[Y, 0], D, channel, channels)
+    skip = load(tile, (Y, 0))
+    read_lanes(tile[Y, 0], bias, channel, channels)
+    shift = load(tile, (Y, 0))
+    for t in range(steps):
+        step = load(tile, (DELTA, t)) + shift
+        if use_softplus:
+            step = softplus(step)
+        u = load(tile, (U, t))
+        store(tile, (DELTA, t), step)
+        store(tile, (X, t), step * u)
+        store(tile, (Y, t), skip * u)
+
+
+@njit(forceinline=True)
+def carry_states(scan, read_out, block, B, C, tile, s, start, steps):
+    """`advance`, compiled separately for the two usual cases, where maps vary, and for the rest."""
+    if scan.B_constant or scan.C_constant:
+        advance(scan.B_constant, scan.C_constant, scan.exclude_self, read_out, block, B, C, tile, s, start, steps)
+    elif scan.exclude_self:
+        advance(False, False, True, read_out, block, B, C, tile, s, start, steps)
+    else:
+        advance(False, False, False, read_out, block, B, C, tile, s, start, steps)
+
+
+@njit(forceinline=True)
+def advance(B_constant, C_constant, exclude_self, read_out, block, B, C, tile, s, start, steps):
+    """Carry STATES states of a block of channels through a tile; with `read_out`, add Σ C h to y."""
+    rate, tail, longest = (
+        load_block(block, (RATE,)),
+        load_block(block, (RATE_TAIL,)),
+        load_block(block, (LONGEST_STEP,)),
+    )
+    h = load_block(block, (STATE,))
+    for t in range(steps):
+        step = repeat(load(tile, (DELTA, t)))
+        step = where_less(longest, step, longest, step)
+        k = whole_exponent(step, rate)
+        carried = grown(h, k, fraction_grown(step, rate, tail, k))  # exp(Δ' A) h
+        B_t = load_block(block, (OWN_B,)) if B_constant else spread(B, (start + t, s * STATES))
+        h = fma(repeat(load(tile, (X, t))), B_t, carried)
+        if read_out:
+            C_t = load_block(block, (OWN_C,)) if C_constant else spread(C, (start + t, s * STATES))
+            store(tile, (Y, t), add_products(load(tile, (Y, t)), carried if exclude_self else h, C_t))
+    store(block, (STATE,), h)
+
+
+@njit
+def apply_gate(tile, steps):
+    """y silu(z), z having taken the place of u."""
+    for t in range(steps):
+        z = load(tile, (U, t))
+        store(tile, (Y, t), load(tile, (Y, t)) * z * sigmoid(z))

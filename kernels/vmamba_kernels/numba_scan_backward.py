@@ -1,0 +1,353 @@
+"""The gradients of the selective scan as a fused CPU kernel: nothing of size (batch, dim, length, state) is ever
+stored.
+
+With g the gradient of y before the gate, and G_t the gradient of the state h_t, the chain rule runs against the time:
+
+    G_t = C_t g_t + exp(Δ'_{t+1} A) G_{t+1}
+    dC_t = Σ_d g_t h_t        dB_t = Σ_d G_t x_t        dx_t = Σ_n G_t B_t        x = Δ' u
+    dΔ'_t = u_t dx_t + Σ_n A F_t        dA = Σ_t Δ'_t F_t        F_t = G_t exp(Δ'_t A) h_{t−1}
+
+The states h are needed in the reverse of the order in which they arise. So an item first scans forward and keeps the
+state at the start of every tile (in the second cache: the array belongs to the thread, not to the sequence), then walks
+the tiles from the last to the first: within a tile it computes the states again, keeps them in the first cache, and
+walks back.
+
+With `exclude_self`, the own term x_t B_t does not reach y_t: B and x see only what comes from later tokens, G_t − C_t
+g_t, and C sees the state without it, exp(Δ' A) h_{t−1}.
+
+dB and dC are sums over channels. Each team writes sums of its own, and the teams are added in a fixed order afterwards;
+so are the batch elements for dA, dD and the gradient of the bias. The result does not depend on the number of threads.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from vmamba_kernels.machine import flush_denormals, restore_denormals, take_number
+from vmamba_kernels.numba_scan import (
+    DELTA,
+    LONGEST_STEP,
+    OWN_B,
+    OWN_C,
+    RATE,
+    RATE_TAIL,
+    STATE,
+    U,
+    X,
+    Y,
+    blocks_in,
+    carry_states,
+    channels_of_block,
+    map_of_group,
+    place_of_item,
+    prepare_rates,
+    prepare_steps,
+)
+from vmamba_kernels.numba_tiles import (
+    ask_for_tile,
+    clear_block,
+    copy_block,
+    read_block,
+    read_lanes,
+    read_tile,
+    write_block,
+    write_lanes,
+    write_tile,
+)
+from vmamba_kernels.vector_intrinsics import (
+    STATES,
+    add_products,
+    constant,
+    fma,
+    load,
+    load_block,
+    repeat,
+    spread,
+    store,
+    store_lane_sums,
+    where_less,
+)
+from vmamba_kernels.vector_math import fraction_grown, grown, sigmoid, softplus_slope, whole_exponent
+
+
+class Gradients(NamedTuple):
+    """What comes in, and what the kernel fills. The sums over channels, teams or batch are finished by the caller."""
+
+    y: np.ndarray  # in: (batch, dim, length)
+    last: np.ndarray  # in: (batch, dim, state)
+    u: np.ndarray  # out: (batch, dim, length), as delta and z
+    delta: np.ndarray
+    z: np.ndarray  # u again, and not written, if the scan is not gated
+    A: np.ndarray  # out: (batch, dim, state)
+    B: np.ndarray  # out: (batch, groups · teams, length, state), or as A if B is constant; C likewise
+    C: np.ndarray
+    D: np.ndarray  # out: (batch, dim), as bias
+    bias: np.ndarray
+    initial: np.ndarray  # out: (batch, dim, state)
+
+
+# Further rows of `blocks`, beside those of the forward scan: A itself, the gradients that gather along the sequence,
+# and the gradient of the state, G, that travels from tile to tile.
+SYSTEM, GRAD_A, GRAD_OWN_B, GRAD_OWN_C, GRAD_STATE = range(6, 11)
+BACKWARD_BLOCKS = 11
+
+# Further rows of `tiles`: g, what z's gradient is y times, dx, and Σ A F.
+GRAD_Y, GRAD_GATE, GRAD_X, GRAD_DECAY = range(4, 8)
+BACKWARD_TILES = 8
+
+# Rows of `path`, what one group of states leaves in each token of a tile: exp(Δ' A) h, w, and the gradients of B and C.
+CARRIED, FRACTION, GRAD_B, GRAD_C = range(4)
+PATHS = 4
+
+SUM_D, SUM_BIAS = range(2)
+SUMS = 2
+
+SLAB = 4096
+"""Numbers that `add_teams` adds up as one item of work."""
+
+
+@njit(nogil=True, cache=True)
+def scan_backward(revision, scan, grad, items, counter, tiles, blocks, path, sums, saved):
+    """Fill the gradients. All threads call this with the same counter and a workspace of their own.
+
+    tiles: (BACKWARD_TILES, team, tokens in a tile, LANES).
+    blocks: (BACKWARD_BLOCKS, team, groups of states, STATES × LANES).
+    path: (PATHS, tokens in a tile, STATES × LANES).
+    sums: (SUMS, team, LANES).
+    saved: (tiles in the sequence, team, groups of states, STATES × LANES).
+    """
+    mode = flush_denormals()
+    item = take_number(counter)
+    while item < items:
+        b, g, team, first, end = place_of_item(item, scan.u.shape[1], scan.groups, scan.team * tiles.shape[3])
+        begin_item(scan, grad, tiles, blocks, sums, saved, b, g, first, end)
+        walk_back(scan, grad, tiles, blocks, path, sums, saved, b, g, team, first, end)
+        finish_item(scan, grad, blocks, sums, b, first, end)
+        item = take_number(counter)
+    restore_denormals(mode)
+
+
+@njit
+def begin_item(scan, grad, tiles, blocks, sums, saved, b, g, first, end):
+    """The scan forward, which keeps the state before every tile."""
+    lanes, length = tiles.shape[3], tiles.shape[2]
+    B, C = map_of_group(scan.B, b, g, scan.groups), map_of_group(scan.C, b, g, scan.groups)
+    for k in range(blocks_in(first, end, lanes)):
+        channel, channels = channels_of_block(first, end, lanes, k)
+        for row in (GRAD_A, GRAD_OWN_B, GRAD_OWN_C):
+            clear_block(blocks[row, k])
+        for row in range(SUMS):
+            for i in range(lanes):
+                sums[row, k, i] = 0
+        prepare_rates(scan, blocks[:, k], channel, channels)
+        read_block(blocks[SYSTEM, k], scan.A, channel, channels)
+        read_block(blocks[STATE, k], scan.initial[b], channel, channels)
+        read_block(blocks[GRAD_STATE, k], grad.last[b], channel, channels)
+    for c in range(saved.shape[0]):
+        start = c * length
+        steps = min(length, scan.u.shape[2] - start)
+        for k in range(blocks_in(first, end, lanes)):
+            copy_block(saved[c, k], blocks[STATE, k])
+            if c + 1 < saved.shape[0]:
+                channel, channels = channels_of_block(first, end, lanes, k)
+                tile = tiles[:, k]
+                read_tile(tile[DELTA], scan.delta, b, channel, channels, start, steps)
+                read_tile(tile[U], scan.u, b, channel, channels, start, steps)
+                prepare_steps(tile, scan.bias, scan.D, channel, channels, steps, scan.softplus)
+                for s in range(blocks.shape[2]):
+                    if s == 0:
+                        ask_for_tile(scan.delta, b, channel, start + length, length)
+                    elif s == 1:
+                        ask_for_tile(scan.u, b, channel, start + length, length)
+                    carry_states(scan, False, blocks[:, k, s], B, C, tile, s, start, steps)
+
+
+@njit
+def walk_back(scan, grad, tiles, blocks, path, sums, saved, b, g, team, first, end):
+    """From the last tile to the first: the states of the tile once more, and the gradients against them."""
+    lanes, length = tiles.shape[3], tiles.shape[2]
+    B, C = map_of_group(scan.B, b, g, scan.groups), map_of_group(scan.C, b, g, scan.groups)
+    for c in range(saved.shape[0] - 1, -1, -1):
+        start = c * length
+        steps = min(length, scan.u.shape[2] - start)
+        for k in range(blocks_in(first, end, lanes)):
+            channel, channels = channels_of_block(first, end, lanes, k)
+            prepare_tile(scan, grad, tiles[:, k], b, channel, channels, start, steps)
+        for s in range(blocks.shape[2]):
+            clear_block(path[GRAD_B])
+            clear_block(path[GRAD_C])
+            for k in range(blocks_in(first, end, lanes)):
+                ask_for_inputs(scan, grad, b, first + k * lanes, start - length, length, s)
+                return_states(scan, blocks[:, k, s], saved[c, k, s], B, C, tiles[:, k], path, s, start, steps)
+            for t in range(steps):
+                if not scan.B_constant:
+                    store_lane_sums(grad.B, (b, team, start + t, s * STATES), load_block(path, (GRAD_B, t)))
+                if not scan.C_constant:
+                    store_lane_sums(grad.C, (b, team, start + t, s * STATES), load_block(path, (GRAD_C, t)))
+        for k in range(blocks_in(first, end, lanes)):
+            channel, channels = channels_of_block(first, end, lanes, k)
+            finish_tile(scan, grad, tiles[:, k], sums[:, k], b, channel, channels, start, steps)
+
+
+@njit
+def ask_for_inputs(scan, grad, b, channel, start, steps, s):
+    """Let memory fetch the inputs of an earlier tile, one of them for each group of states."""
+    if s == 0:
+        ask_for_tile(scan.delta, b, channel, start, steps)
+    elif s == 1:
+        ask_for_tile(scan.u, b, channel, start, steps)
+    elif s == 2:
+        ask_for_tile(grad.y, b, channel, start, steps)
+    elif s == 3 and scan.gated:
+        ask_for_tile(scan.z, b, channel, start, steps)
+
+
+@njit
+def prepare_tile(scan, grad, tile, b, channel, channels, start, steps):
+    """All that a tile needs before its states: as in the forward scan, and what the gate does to the gradient of y."""
+    read_tile(tile[DELTA], scan.delta, b, channel, channels, start, steps)
+    read_tile(tile[U], scan.u, b, channel, channels, start, steps)
+    read_tile(tile[GRAD_Y], grad.y, b, channel, channels, start, steps)
+    prepare_steps(tile, scan.bias, scan.D, channel, channels, steps, scan.softplus)
+    zero = constant(load(tile, (GRAD_X, 0)), 0.0, 0.0)
+    for t in range(steps):
+        store(tile, (GRAD_X, t), zero)
+        store(tile, (GRAD_DECAY, t), zero)
+    if scan.gated:
+        read_tile(tile[GRAD_GATE], scan.z, b, channel, channels, start, steps)
+        for t in range(steps):
+            z, grad_y = load(tile, (GRAD_GATE, t)), load(tile, (GRAD_Y, t))
+            gate = sigmoid(z)
+            store(tile, (GRAD_GATE, t), grad_y * gate * fma(z, 1.0 - gate, 1.0))
+            store(tile, (GRAD_Y, t), grad_y * z * gate)
+
+
+@njit(forceinline=True)
+def return_states(scan, block, saved, B, C, tile, path, s, start, steps):
+    """`retrace` and `go_back`, compiled separately for the two usual cases, where maps vary, and for the rest."""
+    constant_B, constant_C, without_self = scan.B_constant, scan.C_constant, scan.exclude_self
+    if constant_B or constant_C:
+        retrace(constant_B, constant_C, without_self, block, saved, B, C, tile, path, s, start, steps)
+        go_back(constant_B, constant_C, without_self, block, B, C, tile, path, s, start, steps)
+    elif without_self:
+        retrace(False, False, True, block, saved, B, C, tile, path, s, start, steps)
+        go_back(False, False, True, block, B, C, tile, path, s, start, steps)
+    else:
+        retrace(False, False, False, block, saved, B, C, tile, path, s, start, steps)
+        go_back(False, False, False, block, B, C, tile, path, s, start, steps)
+
+
+@njit(forceinline=True)
+def retrace(B_constant, C_constant, exclude_self, block, saved, B, C, tile, path, s, start, steps):
+    """Carry STATES states through the tile as `advance` does, keeping exp(Δ' A) h and w of every token."""
+    rate, tail, longest = (
+        load_block(block, (RATE,)),
+        load_block(block, (RATE_TAIL,)),
+        load_block(block, (LONGEST_STEP,)),
+    )
+    h = load_block(saved, (0,))
+    for t in range(steps):
+        step = repeat(load(tile, (DELTA, t)))
+        step = where_less(longest, step, longest, step)
+        k = whole_exponent(step, rate)
+        w = fraction_grown(step, rate, tail, k)
+        carried = grown(h, k, w)
+        B_t = load_block(block, (OWN_B,)) if B_constant else spread(B, (start + t, s * STATES))
+        C_t = load_block(block, (OWN_C,)) if C_constant else spread(C, (start + t, s * STATES))
+        h = fma(repeat(load(tile, (X, t))), B_t, carried)
+        store(tile, (Y, t), add_products(load(tile, (Y, t)), carried if exclude_self else h, C_t))
+        store(path, (CARRIED, t), carried)
+        store(path, (FRACTION, t), w)
+
+
+@njit(forceinline=True)
+def go_back(B_constant, C_constant, exclude_self, block, B, C, tile, path, s, start, steps):
+    """Carry the gradient G of STATES states back through the tile, adding to every gradient that it meets."""
+    rate, longest, A = load_block(block, (RATE,)), load_block(block, (LONGEST_STEP,)), load_block(block, (SYSTEM,))
+    G, grad_A = load_block(block, (GRAD_STATE,)), load_block(block, (GRAD_A,))
+    grad_own_B, grad_own_C = load_block(block, (GRAD_OWN_B,)), load_block(block, (GRAD_OWN_C,))
+    for t in range(steps - 1, -1, -1):
+        step, x = repeat(load(tile, (DELTA, t))), repeat(load(tile, (X, t)))
+        grad_y = repeat(load(tile, (GRAD_Y, t)))
+        carried = load_block(path, (CARRIED, t))
+        B_t = load_block(block, (OWN_B,)) if B_constant else spread(B, (start + t, s * STATES))
+        C_t = load_block(block, (OWN_C,)) if C_constant else spread(C, (start + t, s * STATES))
+        later, G = G, fma(C_t, grad_y, G)
+        grad_own = later if exclude_self else G
+        seen = carried if exclude_self else fma(x, B_t, carried)
+        if B_constant:
+            grad_own_B = fma(grad_own, x, grad_own_B)
+        else:
+            store(path, (GRAD_B, t), fma(grad_own, x, load_block(path, (GRAD_B, t))))
+        if C_constant:
+            grad_own_C = fma(grad_y, seen, grad_own_C)
+        else:
+            store(path, (GRAD_C, t), fma(grad_y, seen, load_block(path, (GRAD_C, t))))
+        F = G * carried
+        store(tile, (GRAD_X, t), add_products(load(tile, (GRAD_X, t)), grad_own, B_t))
+        store(tile, (GRAD_DECAY, t), add_products(load(tile, (GRAD_DECAY, t)), F, A))
+        grad_A = fma(step, F, grad_A)
+        k = whole_exponent(where_less(longest, step, longest, step), rate)
+        G = grown(G, k, load_block(path, (FRACTION, t)))
+    store(block, (GRAD_STATE,), G)
+    store(block, (GRAD_A,), grad_A)
+    store(block, (GRAD_OWN_B,), grad_own_B)
+    store(block, (GRAD_OWN_C,), grad_own_C)
+
+
+@njit
+def finish_tile(scan, grad, tile, sums, b, channel, channels, start, steps):
+    """The gradients of u, Δ and z from what the states have left in the tile."""
+    read_lanes(tile[X, 0], scan.D, channel, channels)
+    skip = load(tile, (X, 0))
+    sum_D, sum_bias = load(sums, (SUM_D,)), load(sums, (SUM_BIAS,))
+    for t in range(steps):
+        u, step = load(tile, (U, t)), load(tile, (DELTA, t))
+        grad_y, grad_x = load(tile, (GRAD_Y, t)), load(tile, (GRAD_X, t))
+        grad_delta = fma(u, grad_x, load(tile, (GRAD_DECAY, t)))
+        if scan.softplus:
+            grad_delta = grad_delta * softplus_slope(step)
+        sum_D = fma(grad_y, u, sum_D)
+        sum_bias = sum_bias + grad_delta
+        store(tile, (U, t), fma(grad_x, step, grad_y * skip))
+        store(tile, (DELTA, t), grad_delta)
+        store(tile, (Y, t), load(tile, (Y, t)) * load(tile, (GRAD_GATE, t)))
+    store(sums, (SUM_D,), sum_D)
+    store(sums, (SUM_BIAS,), sum_bias)
+    write_tile(grad.u, tile[U], b, channel, channels, start, steps)
+    write_tile(grad.delta, tile[DELTA], b, channel, channels, start, steps)
+    if scan.gated:
+        write_tile(grad.z, tile[Y], b, channel, channels, start, steps)
+
+
+@njit
+def finish_item(scan, grad, blocks, sums, b, first, end):
+    """Write the gradients that gathered along the sequence."""
+    lanes = sums.shape[2]
+    for k in range(blocks_in(first, end, lanes)):
+        channel, channels = channels_of_block(first, end, lanes, k)
+        write_lanes(grad.D[b], sums[SUM_D, k], channel, channels)
+        write_lanes(grad.bias[b], sums[SUM_BIAS, k], channel, channels)
+        write_block(grad.A[b], blocks[GRAD_A, k], channel, channels)
+        write_block(grad.initial[b], blocks[GRAD_STATE, k], channel, channels)
+        if scan.B_constant:
+            write_block(grad.B[0, b], blocks[GRAD_OWN_B, k], channel, channels)
+        if scan.C_constant:
+            write_block(grad.C[0, b], blocks[GRAD_OWN_C, k], channel, channels)
+
+
+@njit(nogil=True, cache=True)
+def add_teams(revision, parts, items, counter):
+    """Add parts[row, 1:] to parts[row, 0], in their order. parts: (rows, teams, numbers), contiguous."""
+    mode = flush_denormals()
+    slabs = -(-parts.shape[2] // SLAB)
+    item = take_number(counter)
+    while item < items:
+        row, slab = divmod(item, slabs)
+        start, end = slab * SLAB, min((slab + 1) * SLAB, parts.shape[2])
+        for team in range(1, parts.shape[1]):
+            for i in range(start, end):
+                parts[row, 0, i] += parts[row, team, i]
+        item = take_number(counter)
+    restore_denormals(mode)

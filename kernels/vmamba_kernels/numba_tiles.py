@@ -1,0 +1,118 @@
+"""Tiles and blocks: the pieces of a tensor that a kernel holds in the cache while it works on them.
+
+A tile is an array (tokens, LANES): row t is the vector of token t, for as many channels as a vector has lanes. Tensors
+reach a tile in one of three ways, by how they lie in memory: channels next to each other are loaded as they are; tokens
+next to each other are transposed in registers; anything else, and whatever is left over at an edge, goes number by
+number, so that nothing outside the tensor is touched.
+
+A packed block is an array (groups of states, STATES × LANES): what the states of as many channels hold.
+"""
+
+from numba import njit
+
+from vmamba_kernels.vector_intrinsics import STATES, constant, copy_transposed, load, load_block, prefetch, store
+
+
+@njit
+def read_tile(tile, source, batch, channel, channels, start, steps):
+    """tile[t, i] = source[batch, channel + i, start + t] for i < channels and t < steps; other lanes become 0."""
+    lanes = tile.shape[1]
+    whole = channels == lanes
+    if whole and source.strides[1] == source.itemsize:
+        for t in range(steps):
+            store(tile, (t,), load(source, (batch, channel, start + t)))
+        return
+    t = 0
+    if whole and source.strides[2] == source.itemsize:
+        while t + lanes <= steps:
+            copy_transposed(tile, (t,), tile.strides[0], source, (batch, channel, start + t), source.strides[1])
+            t += lanes
+    elif whole and source.strides[2] == -source.itemsize:  # read backwards: the last token lies first
+        while t + lanes <= steps:
+            last = t + lanes - 1
+            copy_transposed(tile, (last,), -tile.strides[0], source, (batch, channel, start + last), source.strides[1])
+            t += lanes
+    for row in range(t, steps):
+        for i in range(lanes):
+            tile[row, i] = source[batch, channel + i, start + row] if i < channels else 0
+
+
+@njit
+def write_tile(target, tile, batch, channel, channels, start, steps):
+    """target[batch, channel + i, start + t] = tile[t, i] for i < channels and t < steps."""
+    lanes = tile.shape[1]
+    whole = channels == lanes
+    if whole and target.strides[1] == target.itemsize:
+        for t in range(steps):
+            store(target, (batch, channel, start + t), load(tile, (t,)))
+        return
+    t = 0
+    if whole and target.strides[2] == target.itemsize:
+        while t + lanes <= steps:
+            copy_transposed(target, (batch, channel, start + t), target.strides[1], tile, (t,), tile.strides[0])
+            t += lanes
+    elif whole and target.strides[2] == -target.itemsize:
+        while t + lanes <= steps:
+            last = t + lanes - 1
+            copy_transposed(target, (batch, channel, start + last), target.strides[1], tile, (last,), -tile.strides[0])
+            t += lanes
+    for row in range(t, steps):
+        for i in range(channels):
+            target[batch, channel + i, start + row] = tile[row, i]
+
+
+@njit
+def ask_for_tile(source, batch, channel, start, steps):
+    """Let memory fetch a tile that will be read soon, while there is something else to compute."""
+    if source.strides[1] == source.itemsize:
+        for t in range(start, start + steps):
+            prefetch(source, (batch, channel, t))
+
+
+@njit
+def read_lanes(vector, source, channel, channels):
+    """vector[i] = source[channel + i] for i < channels; other lanes become 0."""
+    for i in range(vector.shape[0]):
+        vector[i] = source[channel + i] if i < channels else 0
+
+
+@njit
+def write_lanes(target, vector, channel, channels):
+    """target[channel + i] = vector[i] for i < channels."""
+    for i in range(channels):
+        target[channel + i] = vector[i]
+
+
+@njit
+def read_block(block, source, channel, channels):
+    """block[s] holds source[channel + i, STATES s + n] in lane i of state n, and 0 where there is no such number."""
+    lanes = block.shape[1] // STATES
+    for s in range(block.shape[0]):
+        for n in range(STATES):
+            for i in range(lanes):
+                inside = i < channels and s * STATES + n < source.shape[1]
+                block[s, n * lanes + i] = source[channel + i, s * STATES + n] if inside else 0
+
+
+@njit
+def write_block(target, block, channel, channels):
+    """The inverse of read_block, for the channels and states that there are."""
+    lanes = block.shape[1] // STATES
+    for n in range(target.shape[1]):
+        for i in range(channels):
+            target[channel + i, n] = block[n // STATES, n % STATES * lanes + i]
+
+
+@njit
+def copy_block(target, source):
+    """target = source, two packed blocks."""
+    for s in range(source.shape[0]):
+        store(target, (s,), load_block(source, (s,)))
+
+
+@njit
+def clear_block(block):
+    """Zeros in a packed block."""
+    zero = constant(load_block(block, (0,)), 0.0, 0.0)
+    for s in range(block.shape[0]):
+        store(block, (s,), zero)

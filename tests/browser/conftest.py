@@ -1,0 +1,61 @@
+"""Fixtures of the browser tests. A test marked `browser` takes `open_notebook` and drives what it returns:
+
+    @pytest.mark.browser
+    def test_the_slider_moves_the_picture(open_notebook, repository):
+        lesson = open_notebook(repository / "notebooks/00_first_light.ipynb")
+        lesson.run_all()                                    # fails with the traceback of a cell that raises
+        lesson.press("scan-panel", "ArrowRight")            # key on the slider in the widget with that CSS class
+        expect(lesson.page.locator(".scan-panel-text")).to_contain_text("token 2")   # playwright waits for it
+        assert lesson.errors == []                          # the browser's console
+        assert lesson.on_stderr() == []                     # no warning in the lesson either
+        lesson.page.screenshot(path=tmp_path / "lesson.png")
+
+See `jupyter_in_chromium.OpenNotebook` for the rest. The notebook is copied, without outputs, into a JupyterLab that
+knows no other files, runs on its own port and is shared by the tests of one module. Do not use asyncio or nbclient in
+such a module: playwright's loop runs in the test's thread for as long as the module lasts.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from jupyter_in_chromium import JupyterLab, OpenNotebook
+    from playwright.sync_api import Browser
+
+
+@pytest.fixture(scope="module")
+def chromium_browser() -> Iterator["Browser"]:
+    """Headless Chromium; skips where it or playwright is missing."""
+    pytest.importorskip("playwright", reason="needs playwright, which the extra [test] installs")
+    from jupyter_in_chromium import chromium, headless_browser
+
+    if chromium() is None:
+        pytest.skip("needs Chromium, which is not installed (sudo apt install chromium)")
+    with headless_browser() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def lab(chromium_browser: "Browser", tmp_path_factory: pytest.TempPathFactory) -> Iterator["JupyterLab"]:
+    """A JupyterLab with settings, port and folder of its own."""
+    from jupyter_in_chromium import jupyterlab
+
+    with jupyterlab(tmp_path_factory.mktemp("lab")) as server:
+        yield server
+
+
+@pytest.fixture
+def open_notebook(chromium_browser: "Browser", lab: "JupyterLab") -> Iterator[Callable[[Path], "OpenNotebook"]]:
+    """`open_notebook(path)` opens a copy of a notebook in JupyterLab, its kernel ready; closed after the test."""
+    opened: list[OpenNotebook] = []
+
+    def open_one(notebook: Path, viewport: tuple[int, int] = (1400, 1000)) -> "OpenNotebook":
+        opened.append(lab.open(chromium_browser, notebook, viewport))
+        return opened[-1]
+
+    yield open_one
+    for notebook in opened:
+        notebook.page.close()

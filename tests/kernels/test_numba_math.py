@@ -1,0 +1,174 @@
+"""The vector functions of the numba engine, number by number: how far they are from the truth, and what they do at the
+edges.
+
+float32 is compared with numpy's float64 functions, float64 with numpy's extended precision where the machine has it.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numba import njit
+from vmamba_kernels import vector_math
+from vmamba_kernels.machine import TARGET, flush_denormals, restore_denormals
+from vmamba_kernels.vector_intrinsics import constant, load, store
+
+EXPONENTIAL, SOFTPLUS, SIGMOID, SOFTPLUS_SLOPE = range(4)
+WIDER = {np.float32: np.float64, np.float64: np.longdouble}
+# Without a fused multiply-add, the product in the argument of an exponential is rounded, as in any plain
+# implementation.
+needs_fused = pytest.mark.skipif(not TARGET.fused, reason="this processor rounds products before it adds")
+needs_extended = pytest.mark.skipif(np.finfo(np.longdouble).nmant < 60, reason="no format wider than float64 here")
+floats = pytest.mark.parametrize("dtype", [np.float32, pytest.param(np.float64, marks=needs_extended)])
+
+
+@njit
+def apply(which, x, y):
+    mode = flush_denormals()
+    for i in range(x.shape[0]):
+        v = load(x, (i, 0))
+        if which == EXPONENTIAL:
+            v = vector_math.exponential(v)
+        elif which == SOFTPLUS:
+            v = vector_math.softplus(v)
+        elif which == SIGMOID:
+            v = vector_math.sigmoid(v)
+        else:
+            v = vector_math.softplus_slope(v)
+        store(y, (i, 0), v)
+    restore_denormals(mode)
+
+
+@njit
+def decay(steps, rates, states, results):
+    """As the scan does it: exp(step · rate) state."""
+    for i in range(steps.shape[0]):
+        step = load(steps, (i, 0))
+        rate, tail = vector_math.rate_in_octaves(load(rates, (i, 0)))
+        k = vector_math.whole_exponent(step, rate)
+        w = vector_math.fraction_grown(step, rate, tail, k)
+        store(results, (i, 0), vector_math.grown(load(states, (i, 0)), k, w))
+
+
+def rows(x: np.ndarray, dtype: type) -> np.ndarray:
+    """The numbers in rows of one vector, the last row filled with ones."""
+    lanes = TARGET.vector_bytes // np.dtype(dtype).itemsize
+    padded = np.ones(-(-x.size // lanes) * lanes, dtype)
+    padded[: x.size] = x
+    return padded.reshape(-1, lanes)
+
+
+def evaluate(which: int, x: np.ndarray) -> np.ndarray:
+    source = rows(x, x.dtype.type)
+    target = np.empty_like(source)
+    apply(which, source, target)
+    return target.reshape(-1)[: x.size]
+
+
+def units_in_the_last_place(ours: np.ndarray, truth: np.ndarray) -> float:
+    """The largest error, in spacings of the numbers of ours around the truth."""
+    spacing = np.spacing(np.abs(truth).astype(ours.dtype)).astype(truth.dtype)
+    return float(np.max(np.abs(ours.astype(truth.dtype) - truth) / spacing))
+
+
+def many(dtype: type, low: float, high: float) -> np.ndarray:
+    """Numbers of every magnitude between two bounds, and evenly spread ones."""
+    random = np.random.default_rng(0)
+    tiny = 1e-30 if low > 0 else -1e-30
+    magnitudes = np.exp(random.uniform(np.log(abs(tiny)), np.log(max(abs(low), abs(high))), 400_000))
+    signed = magnitudes * random.choice([-1.0, 1.0], magnitudes.size)
+    x = np.concatenate([signed, random.uniform(low, high, 600_000)]).astype(dtype)
+    return x[(x >= low) & (x <= high)]
+
+
+@needs_fused
+@floats
+def test_the_exponential_is_within_a_unit_in_the_last_place(dtype: type) -> None:
+    low, high = (-87.3, 88.0) if dtype == np.float32 else (-708.3, 709.0)
+    x = many(dtype, low, high)
+    assert units_in_the_last_place(evaluate(EXPONENTIAL, x), np.exp(x.astype(WIDER[dtype]))) < 1
+
+
+@needs_fused
+def test_the_exponential_of_every_float32_between_a_quarter_and_one() -> None:
+    """The mantissas of two binades, every one, on both sides of zero."""
+    x = np.arange(0x3E800000, 0x3F800000, dtype=np.uint32).view(np.float32)
+    for signed in (x, -x):
+        assert units_in_the_last_place(evaluate(EXPONENTIAL, signed), np.exp(signed.astype(np.float64))) < 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_exponential_at_the_edges(dtype: type) -> None:
+    x = np.array([0.0, -0.0, -1e4, -np.inf, 1e4, np.inf, np.nan], dtype)
+    assert np.array_equal(
+        evaluate(EXPONENTIAL, x), np.array([1, 1, 0, 0, np.inf, np.inf, np.nan], dtype), equal_nan=True
+    )
+
+
+@floats
+def test_a_long_memory_is_kept_to_full_precision(dtype: type) -> None:
+    """1 − Ā, on which the length of the memory depends, is known as well as Ā itself: Ā is never rounded."""
+    random = np.random.default_rng(0)
+    steps, rates = (np.exp(random.uniform(np.log(1e-4), 0, 100_000)).astype(dtype) for _ in range(2))
+    steps, rates = rows(steps, dtype), rows(-rates, dtype)
+    wide = WIDER[dtype]
+    # Among states of size 1 a change of 1 − Ā could not be seen; the product's own rounding is what 2⁻²³ allows for.
+    loss = -np.expm1(steps.astype(wide) * rates.astype(wide))
+    one_minus = np.empty_like(steps)
+    decay_fraction(steps, rates, one_minus)
+    assert np.max(np.abs(one_minus.astype(wide) + loss) / loss) < 3 * np.finfo(dtype).eps
+
+
+@njit
+def decay_fraction(steps, rates, results):
+    """exp(step · rate) − 1 as it stands in (k, w), where k = 0."""
+    for i in range(steps.shape[0]):
+        step = load(steps, (i, 0))
+        rate, tail = vector_math.rate_in_octaves(load(rates, (i, 0)))
+        k = vector_math.whole_exponent(step, rate)
+        w = vector_math.fraction_grown(step, rate, tail, k)
+        one = constant(step, 1.0, 1.0)
+        power = vector_math.grown(one, k, constant(step, 0.0, 0.0))
+        store(results, (i, 0), (power - one) + power * w)
+
+
+@needs_fused
+@floats
+def test_decay_is_within_two_units_of_the_exact_product(dtype: type) -> None:
+    """exp(Δ A) h, the product Δ A not rounded: one unit for the exponential, one for its product with the state."""
+    random = np.random.default_rng(0)
+    steps = np.exp(random.uniform(np.log(1e-8), np.log(50), 300_000)).astype(dtype)
+    rates = -np.exp(random.uniform(np.log(1e-4), np.log(1e4), 300_000)).astype(dtype)
+    wide = WIDER[dtype]
+    exponent = steps.astype(wide) * rates.astype(wide)
+    kept = exponent > -80
+    states = random.uniform(1, 2, kept.sum()).astype(dtype)
+    results = np.empty_like(rows(states, dtype))
+    decay(rows(steps[kept], dtype), rows(rates[kept], dtype), rows(states, dtype), results)
+    ours = results.reshape(-1)[: states.size]
+    assert units_in_the_last_place(ours, np.exp(exponent[kept]) * states.astype(wide)) < 2
+
+
+@floats
+@pytest.mark.parametrize(
+    ("which", "truth", "units"),
+    [
+        (SOFTPLUS, lambda x: np.where(x > 20, x, np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))), 4),
+        (SIGMOID, lambda x: 1 / (1 + np.exp(-x)), 4),
+    ],
+)
+def test_softplus_and_sigmoid(dtype: type, which: int, truth: Callable, units: float) -> None:
+    """A few units in the last place: the exponential's one, and those of the operations around it."""
+    x = many(dtype, -80.0, 80.0)
+    units = units if TARGET.fused else units + 80  # the rounded product, magnified by the size of the argument
+    assert units_in_the_last_place(evaluate(which, x), truth(x.astype(WIDER[dtype]))) < units
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_slope_of_softplus_from_its_value(dtype: type) -> None:
+    x = np.linspace(-15, 30, 99_999)  # 20 itself is not among them: there the slope jumps, by 2e-9
+    y = np.where(x > 20, x, np.log1p(np.exp(x)))
+    truth = np.where(x > 20, 1.0, 1 / (1 + np.exp(-x)))
+    ours = evaluate(SOFTPLUS_SLOPE, y.astype(dtype))
+    assert np.max(np.abs(ours - truth) / truth) < 8 * np.finfo(dtype).eps
+    assert np.all(ours[x > 20] == 1)

@@ -1,0 +1,216 @@
+"""The numba engine on processors that are not this one, older x86 and 64-bit ARM; and compiled code kept on disk."""
+
+import os
+import platform
+import re
+from pathlib import Path
+
+import pytest
+from numba_scans import run_python
+
+on_x86 = pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="compiles for older x86 processors")
+
+# The feature lists are explicit: with NUMBA_CPU_NAME alone Numba adds the features of the processor that runs.
+PROCESSORS = {
+    "haswell": {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma,+f16c,+bmi2"},
+    "x86-64": {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": ""},
+}
+LAWS = ("test_numba_scan.py", "test_numba_conv.py", "test_numba_math.py")
+ESSENTIAL = "agree or precise or whole or flip or exponential or long_memory or decay or differences or softplus"
+
+TINY = """
+import torch
+from vmamba_kernels import numba_cpu
+x, A, B = torch.rand(1, 3, 5), -torch.rand(3, 2), torch.rand(1, 1, 2, 5)
+arguments = (x, x, A, B, B, None, None, None, None, True, False, False)
+y, last = numba_cpu.scan_forward(*arguments)
+"""
+
+
+@on_x86
+@pytest.mark.slow
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_the_laws_hold_on_older_processors(processor: str) -> None:
+    files = [str(Path(__file__).parent / name) for name in LAWS]
+    run_python(
+        "import sys, pytest\n"
+        "from vmamba_kernels.machine import TARGET\n"
+        f"assert (TARGET.vector_bytes, TARGET.scalef, TARGET.fused) == {expected(processor)}\n"
+        f"options = ['-q', '-x', '-k', {ESSENTIAL!r}, '-p', 'no:cacheprovider', '-p', 'no:xdist']\n"
+        f"sys.exit(pytest.main([*options, *{files!r}]))",
+        timeout=570,
+        **PROCESSORS[processor],
+    )
+
+
+def expected(processor: str) -> tuple[int, bool, bool]:
+    """vector_bytes, scalef, fused."""
+    return {"haswell": (32, False, True), "x86-64": (16, False, False)}[processor]
+
+
+@on_x86
+@pytest.mark.parametrize(("processor", "forbidden"), [("haswell", "zmm"), ("x86-64", "ymm|zmm|vfmadd")])
+def test_no_instruction_is_used_that_the_processor_lacks(processor: str, forbidden: str, tmp_path: Path) -> None:
+    """The listing of a kernel. (Running it here would prove nothing: this processor may have more.)"""
+    listing = run_python(
+        TINY + "from vmamba_kernels.numba_scan import scan_forward as k\nprint(k.inspect_asm(k.signatures[0]))",
+        NUMBA_CACHE_DIR=str(tmp_path),  # code from disk has no listing
+        **PROCESSORS[processor],
+    )
+    assert "mulps" in listing
+    assert not re.search(rf"\b({forbidden})", listing)
+
+
+AARCH64 = """
+import dataclasses, re, sys
+import llvmlite.binding as llvm
+from vmamba_kernels import machine
+llvm.initialize_all_targets()
+llvm.initialize_all_asmprinters()
+TRIPLE = "aarch64-unknown-linux-gnu"
+arm = machine.describe(TRIPLE, "generic", "+neon")
+assert (arm.architecture, arm.vector_bytes, arm.scalef, arm.fused) == ("aarch64", 16, False, True), arm
+target = llvm.Target.from_triple(TRIPLE).create_target_machine(cpu="generic", features="+neon", opt=3)
+
+def listing(text):
+    text = re.sub(r'target (triple|datalayout) = ".*"', "", text)
+    text = re.sub(r'"target-(cpu|features)"="[^"]*"', "", text)
+    # The x86 back end has already had its way with the reference counts of arrays; what it made of them does not
+    # matter.
+    text = re.sub(r"(tail )?call i8 @llvm.x86.atomic.*", "add i8 0, 0", text)
+    module = llvm.parse_assembly(text)
+    module.triple, module.data_layout = TRIPLE, str(target.target_data)
+    return target.emit_assembly(module)
+"""
+
+
+def test_the_kernels_for_arm_multiply_and_add_vectors(tmp_path: Path) -> None:
+    """The kernels, cut for 16-byte vectors, translated to 64-bit ARM: their loops use vector multiply-adds."""
+    run_python(
+        AARCH64
+        + """
+# Numba compiles for this machine; the code that asks for an ARM register is checked by the next test.
+machine.TARGET = dataclasses.replace(arm, architecture="none")
+"""
+        + TINY
+        + """
+numba_cpu.scan_backward(y, last, *arguments)
+numba_cpu.conv_forward(x, torch.rand(3, 4), None, None, True, False)
+numba_cpu.conv_backward(y, x, torch.rand(3, 4), None, None, True, False)
+numba_cpu.scan_forward(*(t.double() if hasattr(t, "double") else t for t in arguments))
+from vmamba_kernels import numba_conv, numba_scan, numba_scan_backward
+for kernel in (numba_scan.scan_forward, numba_scan_backward.scan_backward, numba_conv.convolve,
+numba_conv.convolve_backward):
+    for signature in kernel.signatures:
+        code = listing(kernel.inspect_llvm(signature))
+        shape = "2d" if "float64" in str(signature) else "4s"
+        assert len(re.findall(rf"fmla\\tv\\d+\\.{shape}", code)) > 4, (kernel, signature)
+        calls = set(re.findall(r"\\tbl\\t(\\S+)", code))
+        assert not any(name.startswith(("fma", "ldexp", "exp", "__")) for name in calls), calls
+""",
+        NUMBA_CACHE_DIR=str(tmp_path),  # code from disk has no listing
+    )
+
+
+def test_denormals_are_flushed_on_arm() -> None:
+    run_python(
+        AARCH64
+        + """
+from llvmlite import ir
+from numba.core import types
+machine.TARGET = arm
+module = ir.Module()
+function = ir.Function(module, ir.FunctionType(ir.IntType(64), []), "probe")
+builder = ir.IRBuilder(function.append_basic_block())
+class Context:
+    def get_dummy_value(self):
+        return ir.Constant(ir.IntType(1), 0)
+mode = machine.flush_denormals._defn(None)[1](Context(), builder, None, [])
+machine.restore_denormals._defn(None, types.int64)[1](Context(), builder, None, [mode])
+builder.ret(mode)
+code = listing(str(module))
+assert len(re.findall(r"msr\\tFPCR", code)) == 2 and "mrs\\t" in code and "#0x1000000" in code, code
+"""
+    )
+
+
+def test_importing_the_engine_compiles_nothing() -> None:
+    """Nor does importing the package import numba."""
+    run_python(
+        """
+import sys
+import vmamba_kernels
+assert "numba" not in sys.modules
+from vmamba_kernels import numba_conv, numba_cpu, numba_scan, numba_scan_backward
+kernels = [numba_scan.scan_forward, numba_scan_backward.scan_backward, numba_scan_backward.add_teams]
+kernels += [numba_conv.convolve, numba_conv.convolve_backward]
+assert not any(kernel.signatures for kernel in kernels)
+"""
+    )
+
+
+USES_DISK = """
+import torch
+from vmamba_kernels import numba_conv, numba_cpu
+numba_cpu.conv_forward(torch.rand(1, 3, 5), torch.rand(3, 4), None, None, True, False)
+print(len(numba_conv.convolve.stats.cache_hits), len(numba_conv.convolve.stats.cache_misses))
+"""
+
+
+def test_compiled_code_is_kept_for_each_processor(tmp_path: Path) -> None:
+    """The second process finds the code of the first; one that compiles for another processor does not."""
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path)}
+    assert run_python(USES_DISK, **cache).split() == ["0", "1"]
+    assert run_python(USES_DISK, **cache).split() == ["1", "0"]
+    if platform.machine() in ("x86_64", "AMD64"):
+        assert run_python(USES_DISK, **cache, **PROCESSORS["x86-64"]).split() == ["0", "1"]
+
+
+def test_an_edit_in_a_companion_file_is_noticed(tmp_path: Path) -> None:
+    """Numba itself looks only at the file of the kernel; the revision in the kernels' types looks at all of them."""
+    edit = """
+from pathlib import Path
+from vmamba_kernels import kernel_revision
+read_bytes = Path.read_bytes
+Path.read_bytes = lambda path: read_bytes(path) + (b"# edited" if path.name == "vector_math.py" else b"")
+kernel_revision.REVISION_TYPE = kernel_revision.RevisionType(kernel_revision._digest())
+Path.read_bytes = read_bytes
+"""
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path)}
+    assert run_python(USES_DISK, **cache).split() == ["0", "1"]
+    assert run_python(edit + USES_DISK, **cache).split() == ["0", "1"]
+
+
+def test_every_file_that_makes_a_kernel_counts_for_its_revision() -> None:
+    """What the kernels import is in the list, and nothing that is not there."""
+    from vmamba_kernels import kernel_revision
+
+    folder = Path(kernel_revision.__file__).parent
+    pending, found = ["numba_scan", "numba_scan_backward", "numba_conv"], set()
+    while pending:
+        module = pending.pop()
+        if module not in found:
+            found.add(module)
+            text = (folder / f"{module}.py").read_text(encoding="utf-8")
+            pending += re.findall(r"from vmamba_kernels\.(\w+) import", text)
+    assert {f"{module}.py" for module in found} == set(kernel_revision.SOURCES)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs file permissions")
+def test_a_package_that_cannot_be_written_to_works(tmp_path: Path) -> None:
+    """Numba then keeps its code in the user's own cache folder, or nowhere."""
+    from vmamba_kernels import kernel_revision
+
+    source = Path(kernel_revision.__file__).parent
+    package = tmp_path / "site" / "vmamba_kernels"
+    package.mkdir(parents=True)
+    for file in source.glob("*.py"):
+        (package / file.name).write_bytes(file.read_bytes())
+    (package / "__pycache__").touch()  # a file where the folder would be: nobody, not even root, can write there
+    home = tmp_path / "home"
+    home.mkdir()
+    script = f"import sys; sys.path.insert(0, {str(package.parent)!r}); sys.dont_write_bytecode = True\n"
+    check = "import vmamba_kernels; assert vmamba_kernels.__file__.startswith(sys.path[0])\n"
+    environment = {"HOME": str(home), "XDG_CACHE_HOME": str(home / ".cache")}
+    run_python(script + check + USES_DISK, **environment)
+    assert list(home.rglob("*.nbi")), "nothing was kept in the user's cache folder"

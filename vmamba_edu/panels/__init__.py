@@ -1,0 +1,25 @@
+"""The interactive panels: `panels.scan_orders()` shows one; `panels.scan_orders.compute(...)` needs no browser."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vmamba_edu.panels.scan_order_theatre import ScanOrders as scan_orders
+
+__all__ = ["scan_orders"]
+
+PANELS = {"scan_orders": ("vmamba_edu.panels.scan_order_theatre", "ScanOrders")}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a panel when it is asked for: the widgets it stands on are heavy, and not everyone has them."""
+    if name not in PANELS:
+        raise AttributeError(f"module {__name__!r} has no panel {name!r}; there are {', '.join(PANELS)}")
+    from importlib import import_module
+
+    module, panel = PANELS[name]
+    try:
+        return getattr(import_module(module), panel)
+    except ModuleNotFoundError as error:
+        if error.name and error.name.startswith("vmamba_edu"):
+            raise
+        raise ImportError(f"panels need {error.name}, which is not installed: pip install 'vmamba-edu[lab]'") from error

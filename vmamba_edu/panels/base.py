@@ -1,0 +1,115 @@
+"""What every panel is: a small frozen state, a pure compute, and a view of what compute returns.
+
+    State → compute(state) → view
+
+Compute knows no widget and is tested without a browser. The view is drawn once, then changed in place in one message.
+"""
+
+import base64
+import io
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar, Generic, TypeVar
+
+import ipywidgets
+import plotly.graph_objects as go
+from matplotlib.figure import Figure
+
+from vmamba_edu.panels.browser_parts import CopyButton, FitWidth
+
+S = TypeVar("S")
+V = TypeVar("V")
+
+
+class Panel(ABC, Generic[S, V]):
+    """The part that panels share. A panel is shown by being the last expression of a cell.
+
+    A subclass says what its `State` is, what `compute` makes of it, which controls change it, and how the result is
+    drawn (`figure`), redrawn (`redraw`), printed (`picture`), said in words (`sentence`) and had again (`code`).
+    """
+
+    State: ClassVar[type]
+    name: ClassVar[str]
+
+    def __init__(self, state: S) -> None:
+        self.state = state
+        self.view = self.compute(state)
+        self.canvas = go.FigureWidget(self.figure())
+        self.canvas._config = {"responsive": True, "displayModeBar": False}
+        self.controls = self.make_controls()
+        self.caption = ipywidgets.HTML(self.html_sentence())
+        self.caption.add_class("vmamba-sentence")
+        self.copy = CopyButton(text=self.code())
+        for field, control in self.controls.items():
+            control.add_class(f"vmamba-{field}")
+            control.observe(self._changed, "value")
+        self.widget = self.arrange()
+        self.widget.children += (FitWidth(),)
+        self.widget.add_class("vmamba-panel").add_class(f"vmamba-{self.name}")
+
+    @staticmethod
+    @abstractmethod
+    def compute(state: Any) -> Any:
+        """Everything the view shows, as a pure function of the state."""
+
+    @abstractmethod
+    def make_controls(self) -> dict[str, ipywidgets.ValueWidget]:
+        """The controls by the field of the state that each one sets."""
+
+    @abstractmethod
+    def figure(self) -> go.Figure:
+        """The current view as a plotly figure that needs no kernel."""
+
+    @abstractmethod
+    def redraw(self, canvas: go.FigureWidget) -> None:
+        """Change the traces of `canvas` in place to the current view. Called inside one batch update."""
+
+    @abstractmethod
+    def picture(self) -> Figure:
+        """The current view for print, and for where no widget runs."""
+
+    @abstractmethod
+    def sentence(self) -> str:
+        """What the current view shows, in words; also its text alternative."""
+
+    @abstractmethod
+    def code(self) -> str:
+        """Python that reproduces the current view."""
+
+    def arrange(self) -> ipywidgets.Box:
+        """Controls above, view, sentence below."""
+        above = ipywidgets.HBox([*self.controls.values(), self.copy], layout={"flex_flow": "row wrap"})
+        return ipywidgets.VBox([above, self.canvas, self.caption])
+
+    def html_sentence(self) -> str:
+        return f'<p role="status" aria-live="polite" style="line-height:1.5">{self.sentence()}</p>'
+
+    def show(self, **changes: Any) -> None:
+        """Set fields of the state, from code or from a control, and bring the view up to date.
+
+        Raises:
+            ValueError: the state does not allow the value; the view stays as it was.
+        """
+        state = replace(self.state, **changes)  # type: ignore[type-var]
+        self.view, self.state = self.compute(state), state
+        with self.canvas.batch_update():
+            self.redraw(self.canvas)
+        self.caption.value = self.html_sentence()
+        self.copy.text = self.code()
+
+    def _changed(self, change: Mapping[str, Any]) -> None:
+        field = next(name for name, control in self.controls.items() if control is change["owner"])
+        if getattr(self.state, field) != change["new"]:
+            self.show(**{field: change["new"]})
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The live widget, and beside it the picture and the sentence that a saved or exported notebook still shows."""
+        bundle = self.widget._repr_mimebundle_(**kwargs) or {}
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        return {**data, "image/png": self._png(), "text/plain": self.sentence()}, metadata
+
+    def _png(self) -> str:
+        buffer = io.BytesIO()
+        self.picture().savefig(buffer, format="png", dpi=80)
+        return base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,60 @@
+"""The two things that only the browser can do for a panel: reach the clipboard, and know how wide the panel is."""
+
+import anywidget
+import traitlets
+
+COPY = """
+function render({ model, el }) {
+  const button = document.createElement("button");
+  button.className = "jupyter-button vmamba-copy";
+  const label = () => { button.textContent = model.get("label"); };
+  const say = (words) => { button.textContent = words; setTimeout(label, 1500); };
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(model.get("text"));
+      say("Copied");
+    } catch (error) {
+      window.prompt("Copy this:", model.get("text"));
+    }
+  });
+  label();
+  el.appendChild(button);
+}
+export default { render };
+"""
+
+
+FIT = """
+function render({ el }) {
+  // Plotly draws before the cell is in the page, and looks at its width again only when the window changes.
+  const refit = () => window.dispatchEvent(new Event("resize"));
+  let width = 0;
+  const watcher = new ResizeObserver(() => {
+    if (Math.abs(el.clientWidth - width) > 30) {  // less is a scroll bar, which comes and goes with our own height
+      width = el.clientWidth;
+      refit();
+    }
+  });
+  watcher.observe(el);
+  document.addEventListener("plotlywidget-after-render", refit);
+  return () => {
+    watcher.disconnect();
+    document.removeEventListener("plotlywidget-after-render", refit);
+  };
+}
+export default { render };
+"""
+
+
+class FitWidth(anywidget.AnyWidget):
+    """Shows nothing; lets the figures beside it follow the width of their cell."""
+
+    _esm = FIT
+
+
+class CopyButton(anywidget.AnyWidget):
+    """Copies `text` when it is pressed; where the browser forbids that, it shows the text to copy by hand."""
+
+    _esm = COPY
+    label = traitlets.Unicode("Copy as code").tag(sync=True)
+    text = traitlets.Unicode("").tag(sync=True)

@@ -1,0 +1,108 @@
+"""Figures for the page: plain matplotlib, each shown together with the sentence that says what there is to see."""
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from einops import rearrange
+from jaxtyping import Float, UInt8
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from vmamba_edu.palette import DIVERGING
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure with its text alternative, ready to be the last expression of a cell."""
+
+    figure: Figure
+    alt: str
+
+    def png(self) -> bytes:
+        buffer = io.BytesIO()
+        self.figure.savefig(buffer, format="png", dpi=100, bbox_inches="tight")
+        return buffer.getvalue()
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        png = base64.b64encode(self.png()).decode()
+        image = f'<img src="data:image/png;base64,{png}" alt="{html.escape(self.alt)}" style="max-width:100%">'
+        return {"text/html": image, "image/png": png, "text/plain": self.alt}
+
+
+def show(figure: Figure, *, alt: str) -> Picture:
+    """Show a figure with `alt`, the sentence for those who cannot see it.
+
+    Raises:
+        ValueError: there is no such sentence.
+    """
+    if len(alt.split()) < 3:
+        raise ValueError(f"alt: expected a sentence that says what the figure shows, got {alt!r}")
+    return Picture(figure, alt)
+
+
+def filmstrip(frames: UInt8[Tensor, "time height width 3"], labels: Sequence[str] = ()) -> Figure:
+    """The frames of a clip side by side, with a label below each."""
+    figure = Figure(figsize=(12, 12 / len(frames) * frames.shape[1] / frames.shape[2] + 0.3), layout="constrained")
+    for axes, frame, label in zip(_row(figure, len(frames)), frames, [*labels, *[""] * len(frames)], strict=False):
+        axes.imshow(frame.numpy())
+        _bare(axes).set_xlabel(label)
+    return figure
+
+
+def cut_into_patches(frame: UInt8[Tensor, "height width 3"], patch_size: int) -> Figure:
+    """A frame, and the same frame with its patches pulled apart and the first and the last of them numbered.
+
+    Raises:
+        ValueError: the patches do not fit into the frame.
+    """
+    height, width, _ = frame.shape
+    if height % patch_size or width % patch_size:
+        raise ValueError(f"patch_size: expected a divisor of {height} and {width}, got {patch_size}")
+    gap = max(2, patch_size // 5)
+    patches = rearrange(frame.numpy(), "(h p) (w q) c -> h w p q c", p=patch_size, q=patch_size)
+    pulled = np.pad(patches, [(0, 0), (0, 0), (0, gap), (0, gap), (0, 0)], constant_values=255)
+    apart = rearrange(pulled, "h w p q c -> (h p) (w q) c")
+    figure = Figure(figsize=(9, 4.5 * height / width), layout="constrained")
+    whole, pieces = figure.subplots(1, 2)
+    _bare(whole).imshow(frame.numpy())
+    _bare(pieces).imshow(apart)
+    number_of = {"first": (0, 0, 0), "last": (height // patch_size - 1, width // patch_size - 1, -1)}
+    total = height * width // patch_size**2
+    for row, column, number in number_of.values():
+        corner = (column * (patch_size + gap) + patch_size / 2, row * (patch_size + gap) + patch_size / 2)
+        pieces.annotate(str(number % total), corner, ha="center", va="center", fontsize=9, backgroundcolor="white")
+    return figure
+
+
+def state_maps(maps: Float[Tensor, "rows time height width"], labels: Sequence[str]) -> Figure:
+    """A row of pictures for each map over the clip: orange above zero, purple below, each row on its own scale."""
+    rows, time = maps.shape[:2]
+    figure = Figure(figsize=(12, 12 / time * rows * maps.shape[2] / maps.shape[3] + 0.4), layout="constrained")
+    grid = np.atleast_2d(figure.subplots(rows, time, squeeze=False))
+    for row, (line, label) in enumerate(zip(maps, labels, strict=True)):
+        # The largest few values would push all others towards white.
+        largest = float(np.quantile(line.abs().numpy(), 0.99)) or 1.0
+        for t, picture in enumerate(line):
+            _bare(grid[row, t]).imshow(picture.numpy(), cmap=DIVERGING, vmin=-largest, vmax=largest)
+        grid[row, 0].set_ylabel(label, rotation=0, ha="right", va="center")
+    for t in range(time):
+        grid[-1, t].set_xlabel(f"frame {t}")
+    return figure
+
+
+def _row(figure: Figure, columns: int) -> np.ndarray:
+    return np.atleast_1d(figure.subplots(1, columns, squeeze=False)[0])
+
+
+def _bare(axes: Axes) -> Axes:
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    return axes
