@@ -1,13 +1,17 @@
-"""Reads the reference data of tests/reference: what the published implementations computed, written down once."""
+"""Reads the reference data of tests/reference: what the published implementations computed, written down once.
+
+VMAMBA_EDU_REFERENCE=FOLDER reads another folder instead, such as the full data that tests/reference is a selection of.
+"""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file
 
-FOLDER = Path(__file__).parent / "reference"
+FOLDER = Path(os.environ.get("VMAMBA_EDU_REFERENCE", Path(__file__).parent / "reference"))
 
 
 def load_reference(name: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

@@ -29,16 +29,9 @@ Tokens = Float[Tensor, "batch length dim"]
 class Block(nn.Module):
     """residual ← residual + drop_path(hidden); hidden ← mixer(norm(residual)). There is no MLP."""
 
-    def __init__(self, config: VideoMambaConfig, drop_path_rate: float):
+    def __init__(self, config: VideoMambaConfig, mixer: Mixer, drop_path_rate: float):
         super().__init__()
-        self.mixer = Mixer(
-            config.embed_dim,
-            d_state=config.d_state,
-            d_conv=config.d_conv,
-            expand=config.expand,
-            dt_rank=config.dt_rank,
-            bidirectional=config.bidirectional,
-        )
+        self.mixer = mixer
         self.norm = make_norm(config.norm, config.embed_dim)
         self.drop_path = DropPath(drop_path_rate)
 
@@ -77,11 +70,23 @@ class VideoMamba(nn.Module):
         self.patch_embed = TubeletEmbedding(dim, config.tubelet_size, config.patch_size)
         self.head = nn.Linear(dim, config.num_classes) if config.num_classes else nn.Identity()
         self.drop_path = DropPath(final_rate)
-        self.layers = nn.ModuleList(Block(config, rate) for rate in rates)
+        self.layers = nn.ModuleList(Block(config, self.make_mixer(), rate) for rate in rates)
         self.norm_f = make_norm(config.norm, dim)
 
         initialise_linear_(self)
         shrink_outputs_(self, depth)
+
+    def make_mixer(self) -> Mixer:
+        """One block's mixer, freshly made."""
+        config = self.config
+        return Mixer(
+            config.embed_dim,
+            d_state=config.d_state,
+            d_conv=config.d_conv,
+            expand=config.expand,
+            dt_rank=config.dt_rank,
+            bidirectional=config.bidirectional,
+        )
 
     # The clip is checked by hand in `embed`: its message says more than that of a type checker, in tests as elsewhere.
     def forward(self, clip: Tensor) -> Float[Tensor, "batch classes"]:
