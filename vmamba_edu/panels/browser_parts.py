@@ -26,15 +26,14 @@ export default { render };
 
 FIT = """
 function render({ el }) {
-  // Plotly draws before the cell is in the page, and looks at its width again only when the window changes.
-  const refit = () => window.dispatchEvent(new Event("resize"));
-  let width = 0;
-  const watcher = new ResizeObserver(() => {
-    if (Math.abs(el.clientWidth - width) > 30) {  // less is a scroll bar, which comes and goes with our own height
-      width = el.clientWidth;
-      refit();
-    }
-  });
+  // Plotly draws before the cell is in the page, and looks at its width again only when the window changes. So it is
+  // told to, but only where the drawing is too wide or too narrow: a scroll bar that comes and goes makes it neither.
+  const misfit = (drawing) => Math.abs(drawing.clientWidth - el.clientWidth) > 30;
+  const refit = () => {
+    const drawings = el.closest(".vmamba-panel")?.querySelectorAll(".main-svg:first-child") ?? [];
+    if (el.clientWidth && [...drawings].some(misfit)) window.dispatchEvent(new Event("resize"));
+  };
+  const watcher = new ResizeObserver(refit);
   watcher.observe(el);
   document.addEventListener("plotlywidget-after-render", refit);
   return () => {
