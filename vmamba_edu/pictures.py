@@ -3,9 +3,9 @@
 import base64
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from einops import rearrange
@@ -14,7 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from vmamba_edu.palette import DIVERGING
+from vmamba_edu.palette import BLACK, BLUE, DIVERGING, GREEN, INK, ORANGE, PURPLE, QUIET, SKY, VERMILLION
+
+LINES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+DASHES = ("-", "--", "-.", ":", "-", "--", "-.")
+"""Told apart without colour too."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,40 @@ def state_maps(maps: Float[Tensor, "rows time height width"], labels: Sequence[s
         grid[row, 0].set_ylabel(label, rotation=0, ha="right", va="center")
     for t in range(time):
         grid[-1, t].set_xlabel(f"frame {t}")
+    return figure
+
+
+def curves(
+    x: Float[Tensor, "points"],
+    lines: Mapping[str, Float[Tensor, "points"]],
+    *,
+    xlabel: str,
+    ylabel: str,
+    log: Literal["", "x", "y", "xy"] = "",
+    marks: Mapping[str, float] | None = None,
+) -> Figure:
+    """Lines over one axis, each with its name at its side of the legend and a dash pattern of its own.
+
+    Args:
+        lines: what to draw, by name; at most seven.
+        log: which axes count in powers of ten.
+        marks: places on the x axis to point out, by name.
+    """
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for (name, y), colour, dashes in zip(lines.items(), LINES, DASHES, strict=False):
+        axes.plot(x.numpy(), y.numpy(), label=name, color=colour, linestyle=dashes, linewidth=2)
+    for name, place in (marks or {}).items():
+        axes.axvline(place, color=QUIET, linestyle=":")
+        axes.annotate(name, (place, 1), xycoords=("data", "axes fraction"), xytext=(3, -3), textcoords="offset points")
+        axes.texts[-1].set(va="top", color=INK)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.set_xscale("log" if "x" in log else "linear")
+    axes.set_yscale("log" if "y" in log else "linear")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.axhline(0, color=QUIET, linewidth=0.8, zorder=0)
+    if len(lines) > 1:
+        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 

@@ -5,9 +5,10 @@
 Lesson 01 stands in `continuous_systems`, 02 in `discretisation`, 03 in `three_ways`; what a check does in `exercise`.
 """
 
-from vmamba_edu.checks.continuous_systems import half_life, impulse_response, step_response
+from vmamba_edu.checks.continuous_systems import half_life, impulse_response, step_response, turning, two_buckets
 from vmamba_edu.checks.discretisation import bilinear, largest_stable_step, zero_order_hold
 from vmamba_edu.checks.exercise import Exercise, Mistake, WrongAnswer
+from vmamba_edu.checks.prediction import Prediction, compared
 from vmamba_edu.checks.three_ways import causal_convolution, kernel, recurrence
 
 EXERCISES: tuple[Exercise, ...] = (
@@ -26,14 +27,18 @@ __all__ = [
     "EXERCISES",
     "Exercise",
     "Mistake",
+    "Prediction",
     "WrongAnswer",
     "bilinear",
     "causal_convolution",
+    "compared",
     "half_life",
     "impulse_response",
     "kernel",
     "largest_stable_step",
     "recurrence",
     "step_response",
+    "turning",
+    "two_buckets",
     "zero_order_hold",
 ]

@@ -1,4 +1,4 @@
-"""The exercises of lesson 01: how long a state holds what it heard, and how a system answers."""
+"""Lesson 01: how long a state holds what it heard, and how a system answers."""
 
 import math
 from typing import Any
@@ -7,6 +7,29 @@ import torch
 from torch import Tensor
 
 from vmamba_edu.checks.exercise import Exercise, Mistake
+from vmamba_edu.checks.prediction import Prediction
+
+two_buckets = Prediction(
+    right="c",
+    replies={
+        "a": "twice the rate is half the time constant, but what is left is not halved with it: it is squared. "
+        "exp(-2) is 0.14, exp(-1) is 0.37.",
+        "b": "the rates say how fast each one leaks at this moment, and that depends on what it still holds. "
+        "A bucket that leaks in proportion to its level never runs dry.",
+        "c": "exp(-2 t) is exp(-t) squared. At every moment the share left in the second is the square of the share "
+        "left in the first.",
+    },
+)
+
+turning = Prediction(
+    right="b",
+    replies={
+        "a": "the real part alone decides what fades: |exp((-0.5 + 6i) t)| = exp(-0.5 t).",
+        "b": "the imaginary part turns the state round, the real part fades it. The output swings about 6/2π times in "
+        "a unit of time while its envelope is that of the real system.",
+        "c": "it would, if the real part were 0. Here it fades as it turns.",
+    },
+)
 
 
 def _draw_eigenvalues(generator: torch.Generator) -> dict[str, Any]:
