@@ -16,7 +16,7 @@ if INTERPRET_TRITON:
 import jaxtyping  # noqa: E402
 
 # From here on every call of an annotated function of the library has its shapes and dtypes checked.
-jaxtyping.install_import_hook("vmamba_edu", "beartype.beartype")
+jaxtyping.install_import_hook("vmamba_edu", "shape_checks.check")
 
 from collections.abc import Callable, Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
