@@ -6,7 +6,14 @@ Lesson 01 stands in `continuous_systems`, 02 in `discretisation`, 03 in `three_w
 """
 
 from vmamba_edu.checks.continuous_systems import half_life, impulse_response, step_response, turning, two_buckets
-from vmamba_edu.checks.discretisation import bilinear, largest_stable_step, zero_order_hold
+from vmamba_edu.checks.discretisation import (
+    bilinear,
+    largest_stable_step,
+    near_zero,
+    steps_too_long,
+    which_rule,
+    zero_order_hold,
+)
 from vmamba_edu.checks.exercise import Exercise, Mistake, WrongAnswer
 from vmamba_edu.checks.prediction import Prediction, compared
 from vmamba_edu.checks.three_ways import causal_convolution, kernel, recurrence
@@ -36,9 +43,12 @@ __all__ = [
     "impulse_response",
     "kernel",
     "largest_stable_step",
+    "near_zero",
     "recurrence",
     "step_response",
+    "steps_too_long",
     "turning",
     "two_buckets",
+    "which_rule",
     "zero_order_hold",
 ]

@@ -1,4 +1,4 @@
-"""The exercises of lesson 02: from continuous time to steps."""
+"""Lesson 02: from continuous time to steps."""
 
 from typing import Any
 
@@ -6,7 +6,39 @@ import torch
 from torch import Tensor
 
 from vmamba_edu.checks.exercise import Exercise, Mistake
+from vmamba_edu.checks.prediction import Prediction
 from vmamba_edu.ssm import RULES, stability_limit
+
+steps_too_long = Prediction(
+    right="b",
+    replies={
+        "a": "Euler's rule multiplies by 1 + ΔA = 1 - 3.2 = -2.2 at every step. That is not small.",
+        "b": "at every step the state is multiplied by 1 + ΔA = -2.2: it changes sign and more than doubles, although "
+        "the true state fades.",
+        "c": "it would if 1 + ΔA were 0. Here it is -2.2.",
+    },
+)
+
+near_zero = Prediction(
+    right="c",
+    replies={
+        "a": "so it should be, and so it is if one computes it well. But exp(1e-8) is 1 in single precision: "
+        "the difference is lost before the division.",
+        "b": "dividing by something small is harmless as long as it is not 0. What hurts is the subtraction above it.",
+        "c": "exp(1e-8) is 1.00000001, and single precision keeps seven digits: it is 1, and 1 - 1 = 0. "
+        "torch.expm1 computes the difference itself and loses nothing.",
+    },
+)
+
+which_rule = Prediction(
+    right="b",
+    replies={
+        "a": "then no choice of B could make up for the other rule. For a Δ that never changes, one does.",
+        "b": "for a fixed Δ the two differ by a constant factor for each state, and whoever learns B learns that too. "
+        "But weights that were trained with one rule do not fit the other.",
+        "c": "try it: a fast state takes in several times as much under the released rule.",
+    },
+)
 
 
 def _draw(generator: torch.Generator) -> dict[str, Any]:
