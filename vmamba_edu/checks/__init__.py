@@ -16,7 +16,13 @@ from vmamba_edu.checks.discretisation import (
 )
 from vmamba_edu.checks.exercise import Exercise, Mistake, WrongAnswer
 from vmamba_edu.checks.prediction import Prediction, compared
-from vmamba_edu.checks.three_ways import causal_convolution, kernel, recurrence
+from vmamba_edu.checks.three_ways import (
+    causal_convolution,
+    kernel,
+    one_more_token,
+    recurrence,
+    start_of_videomamba,
+)
 
 EXERCISES: tuple[Exercise, ...] = (
     half_life,
@@ -44,7 +50,9 @@ __all__ = [
     "kernel",
     "largest_stable_step",
     "near_zero",
+    "one_more_token",
     "recurrence",
+    "start_of_videomamba",
     "step_response",
     "steps_too_long",
     "turning",

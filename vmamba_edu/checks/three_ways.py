@@ -1,4 +1,4 @@
-"""The exercises of lesson 03: the recurrence, the kernel, and the convolution."""
+"""Lesson 03: the recurrence, the kernel, and the convolution."""
 
 from typing import Any
 
@@ -6,9 +6,29 @@ import torch
 from torch import Tensor
 
 from vmamba_edu.checks.exercise import Exercise, Mistake
+from vmamba_edu.checks.prediction import Prediction
 from vmamba_edu.ssm import convolution_kernel, convolve
 
 LENGTH = 9
+
+one_more_token = Prediction(
+    right="a",
+    replies={
+        "a": "the state holds all it needs of the past: one multiplication and one addition for each of its numbers, "
+        "however long the past was. That is why state-space models are cheap to run token by token.",
+        "b": "a convolution would have to look at the whole past again, all 10 000 tokens of it.",
+        "c": "a tree combines pieces that are there already. One token more is one step: the recurrence.",
+    },
+)
+
+start_of_videomamba = Prediction(
+    right="c",
+    replies={
+        "a": "693 tokens it would be with the smallest Δ that Mamba draws, 0.001. VideoMamba's is 0.69.",
+        "b": "7 tokens it would be with the largest Δ that Mamba draws, 0.1. VideoMamba's is 0.69.",
+        "c": "Δ = softplus(0) = ln 2 in every channel, so exp(-Δ) is exactly one half: one token.",
+    },
+)
 
 
 def _system(generator: torch.Generator) -> dict[str, Any]:
