@@ -11,11 +11,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vmamba_edu.models import create_model, list_models
+    from vmamba_edu.models import create_model, from_pretrained, list_models, list_pretrained, load_checkpoint
 
-__all__ = ["create_model", "list_models"]
+__all__ = ["create_model", "from_pretrained", "list_models", "list_pretrained", "load_checkpoint"]
 
-_HOME = {"create_model": "vmamba_edu.models", "list_models": "vmamba_edu.models"}
+_HOME = dict.fromkeys(__all__, "vmamba_edu.models")
 
 
 def __getattr__(name: str) -> Any:

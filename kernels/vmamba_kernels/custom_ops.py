@@ -91,8 +91,9 @@ def _save_scan(ctx: Any, inputs: tuple, output: tuple) -> None:
 
 
 def _scan_gradients(ctx: Any, grad_y: Tensor, grad_last_state: Tensor) -> tuple:
-    gradients = selective_scan_backward(grad_y, grad_last_state, *ctx.saved_tensors, *ctx.options)
-    return *_empty_as_none(gradients, ctx.saved_tensors), None, None, None, None
+    inputs = ctx.saved_tensors  # asked for once: gradient checkpointing computes them anew, and gives them one time only
+    gradients = selective_scan_backward(grad_y, grad_last_state, *inputs, *ctx.options)
+    return *_empty_as_none(gradients, inputs), None, None, None, None
 
 
 selective_scan.register_autograd(_scan_gradients, setup_context=_save_scan)
@@ -186,8 +187,9 @@ def _save_conv(ctx: Any, inputs: tuple, output: Tensor) -> None:
 
 
 def _conv_gradients(ctx: Any, grad_y: Tensor) -> tuple:
-    gradients = causal_conv1d_backward(grad_y, *ctx.saved_tensors, *ctx.options)
-    return *_empty_as_none(gradients, ctx.saved_tensors), None, None, None
+    inputs = ctx.saved_tensors
+    gradients = causal_conv1d_backward(grad_y, *inputs, *ctx.options)
+    return *_empty_as_none(gradients, inputs), None, None, None
 
 
 causal_conv1d.register_autograd(_conv_gradients, setup_context=_save_conv)

@@ -3,11 +3,15 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from agreement import random_clip, small_model
 from scans import needs
+from small_transformers import shaken
+from vmamba_kernels import selective_scan
 
 import vmamba_edu
-from vmamba_edu.analysis import block_scan_arguments, hidden_states
+from vmamba_edu.analysis import block_scan, block_scan_arguments, hidden_states
 from vmamba_edu.models import VideoMamba
+from vmamba_edu.models.videomamba_pro import VideoMambaPro, VideoMambaProConfig
 
 
 @pytest.fixture
@@ -64,6 +68,34 @@ def test_the_state_follows_the_recurrence(model, clip, direction):
     else:
         before[:, :-1] = h[:, 1:]
     torch.testing.assert_close(h, decayed * before + own, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("order", ["spatial_first", "temporal_first"])
+def test_another_order_is_given_in_the_order_of_the_tokens(clip, order):
+    model = shaken(small_model(scan_order="spatiotemporal_v2")).double()
+    clip = random_clip(model)
+    h = hidden_states(model, clip, 1, direction="backward", order=order)
+    scan = block_scan(model, clip, 1, direction="backward", order=order)
+    a = scan.arguments
+    y = selective_scan(**a, reverse=True, backend="reference")
+    read_out = torch.einsum("bldn,bnl->bdl", h, scan.as_stored(a["C"])) + a["D"][:, None] * scan.as_stored(a["u"])
+    torch.testing.assert_close(F.silu(scan.as_stored(a["z"])) * read_out, scan.as_stored(y), rtol=1e-9, atol=1e-9)
+    with pytest.raises(ValueError, match=r"direction, order: .*got \('forward', 'temporal_first'\)"):
+        block_scan(small_model(), clip, 1, order="temporal_first")
+
+
+def test_states_of_videomambapro_start_from_the_first_input(clip):
+    config = VideoMambaProConfig(
+        variant="released_v2", img_size=16, patch_size=8, num_frames=2, num_classes=2, depth=1, embed_dim=8
+    )
+    torch.manual_seed(0)
+    model = shaken(VideoMambaPro(config)).double().set_backend("reference")
+    for direction in ("forward", "backward"):
+        h = hidden_states(model, clip, 0, direction=direction)
+        a = block_scan_arguments(model, clip, 0, direction=direction)
+        read_out = torch.einsum("bldn,bnl->bdl", h, a["C"]) + a["D"][:, None] * a["u"]
+        y = selective_scan(**a, reverse=direction == "backward", backend="reference")
+        torch.testing.assert_close(F.silu(a["z"]) * read_out, y, rtol=1e-9, atol=1e-9)
 
 
 def test_chosen_channels_are_those_of_all(model, clip):

@@ -1,19 +1,41 @@
 """The keywords: their two spellings, and an answer to each that cannot be."""
 
+import copy
 import dataclasses
+import pickle
 
 import pytest
 
-from vmamba_edu.models import VideoMambaConfig
+from vmamba_edu.models import (
+    MaskedStudentConfig,
+    VideoMambaConfig,
+    VideoMambaDistillationConfig,
+    VideoMambaImageConfig,
+)
 
-KEYWORDS = {
-    *("img_size", "patch_size", "tubelet_size", "num_frames", "num_classes", "depth", "embed_dim", "d_state", "d_conv"),
-    *("expand", "dt_rank", "drop_path_rate", "norm", "bidirectional"),
+COMMON = {
+    *("img_size", "patch_size", "num_classes", "depth", "embed_dim", "d_state", "d_conv", "expand", "dt_rank"),
+    *("drop_path_rate", "norm", "bidirectional", "pool", "cls_position", "checkpoint_blocks"),
+}
+KEYWORDS = COMMON | {"tubelet_size", "num_frames", "scan_order"}
+OF_CLASSES = {
+    VideoMambaConfig: KEYWORDS,
+    VideoMambaImageConfig: COMMON | {"stride"},
+    MaskedStudentConfig: KEYWORDS | {"teacher_dim", "aligned_layers", "align_interval", "align_norm", "align_last"},
+    VideoMambaDistillationConfig: COMMON | {"stride", "role", "teacher_dim"},
 }
 
 
-def test_the_keywords_are_these_and_no_others():
-    assert {field.name for field in dataclasses.fields(VideoMambaConfig)} == KEYWORDS
+@pytest.mark.parametrize("kind", OF_CLASSES)
+def test_the_keywords_are_these_and_no_others(kind):
+    assert {field.name for field in dataclasses.fields(kind)} == OF_CLASSES[kind]
+
+
+@pytest.mark.parametrize("kind", OF_CLASSES)
+def test_configurations_are_copied_and_pickled_whole(kind):
+    config = kind(embed_dim=24, drop_path_rate=0.25)
+    assert copy.deepcopy(config) == pickle.loads(pickle.dumps(config)) == config
+    assert type(config.with_overrides(depth=3)) is kind
 
 
 @pytest.mark.parametrize(
@@ -75,6 +97,13 @@ def test_a_keyword_that_contradicts_itself_is_a_type_error(keywords, message):
         ({"d_conv": 5}, "d_conv: expected 2, 3 or 4, got 5"),
         ({"drop_path_rate": 1.0}, r"drop_path_rate: expected a number in \[0, 1\), got 1.0"),
         ({"norm": "batch"}, "norm: expected 'rms' or 'layer', got 'batch'"),
+        ({"checkpoint_blocks": -1}, "checkpoint_blocks: expected an integer of at least 0, got -1"),
+        ({"checkpoint_blocks": 25}, "checkpoint_blocks: expected at most depth = 24, got 25"),
+        ({"scan_order": "zigzag"}, "scan_order: expected 'spatial_first' or .* got 'zigzag'"),
+        (
+            {"scan_order": "spatiotemporal_v1", "bidirectional": False},
+            "bidirectional: expected True, as 'spatiotemporal_v1' reads forward in space and backward in time",
+        ),
     ],
 )
 def test_a_value_that_cannot_be_is_named(keywords, message):

@@ -17,12 +17,44 @@ COUNTS = {
 }
 
 
+# The same for pictures of 224 pixels at 1000 classes.
+IMAGE_COUNTS = {
+    "videomamba_image_tiny": 7_148_008,
+    "videomamba_image_small": 25_796_584,
+    "videomamba_image_middle": 74_217_448,
+    "videomamba_image_base": 97_598_440,
+}
+
+
+def count(name: str, **overrides) -> int:
+    with torch.device("meta"):
+        model = vmamba_edu.create_model(name, **overrides)
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(("name", "expected"), IMAGE_COUNTS.items())
+def test_models_for_pictures_have_exactly_the_published_number_of_parameters(name, expected):
+    assert count(name) == expected
+    assert count(name, num_classes=1000, img_size=224) == expected
+
+
+def test_the_student_of_masked_pre_training_has_exactly_the_published_number_of_parameters():
+    assert count("videomamba_masked_middle") == 73_941_504
+
+
+@pytest.mark.parametrize("size", ["tiny", "small", "middle", "base"])
+def test_a_distilled_student_has_its_head_on_top(size):
+    """A norm of its own, and a map to the 384 channels of a small teacher."""
+    plain, student = IMAGE_COUNTS[f"videomamba_image_{size}"], f"videomamba_distill_{size}"
+    width = {"tiny": 192, "small": 384, "middle": 576, "base": 768}[size]
+    assert count(student) == plain + width + 384 * (width + 1)
+    assert count(student, role="teacher") == plain
+
+
 @pytest.mark.parametrize(("name", "counts"), COUNTS.items())
 def test_models_have_exactly_the_published_number_of_parameters(name, counts):
-    for frames, count in zip((8, 16, 32, 64), counts, strict=True):
-        with torch.device("meta"):
-            model = vmamba_edu.create_model(name, num_frames=frames, num_classes=400)
-        assert sum(parameter.numel() for parameter in model.parameters()) == count
+    for frames, expected in zip((8, 16, 32, 64), counts, strict=True):
+        assert count(name, num_frames=frames, num_classes=400) == expected
 
 
 def test_list_models_names_what_can_be_created():

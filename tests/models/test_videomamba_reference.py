@@ -1,26 +1,31 @@
-"""The video classifier against the published one (reference group 03): logits, every block, every gradient."""
+"""The classifiers for clips and pictures against the published ones (reference groups 03 and 04).
+
+Logits, blocks and gradients: all that the case at hand has stored. The full data has every block and every gradient.
+"""
 
 import pytest
 import torch
 from agreement import ENGINES, assert_agrees, state_dict_of
 from reference_data import reference_names
 from scans import needs
+from small_mambas import assert_blocks_agree, assert_gradients_agree
 
 from vmamba_edu import create_model
 
 
-def published_model(tensors: dict, description: dict) -> torch.nn.Module:
-    model = create_model("videomamba_tiny", **description["args"])
+def published_model(tensors: dict, description: dict, name: str = "videomamba_tiny") -> torch.nn.Module:
+    model = create_model(name, **description["args"])
     model.load_state_dict(state_dict_of(tensors), strict=True)
     return model
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("name", reference_names("03_video"))
+@pytest.mark.parametrize("name", reference_names("03_video") + reference_names("04_image"))
 def test_agrees_with_the_published_classifier(reference, name, engine, dtype):
     tensors, description = reference(name)
-    model = published_model(tensors, description).eval().to(dtype).set_backend(needs(engine))
+    kind = "videomamba_image_tiny" if name.startswith("04") else "videomamba_tiny"
+    model = published_model(tensors, description, kind).eval().to(dtype).set_backend(needs(engine))
     clip = tensors["in.x"].to(dtype).requires_grad_()
 
     tokens, blocks = model.forward_features(clip, return_blocks=True)
@@ -28,17 +33,12 @@ def test_agrees_with_the_published_classifier(reference, name, engine, dtype):
     (logits * tensors["rand.logits"].to(dtype)).sum().backward()
 
     assert torch.equal(model.head(tokens[:, 0]), logits)
+    assert sum(parameter.numel() for parameter in model.parameters()) == description["n_params"]
     assert_agrees(logits, tensors["out.logits.f64"], "logits")
-    for index, (hidden, residual) in enumerate(blocks):
-        assert_agrees(hidden, tensors[f"block.{index}.hidden.f64"], f"hidden of block {index}")
-        assert_agrees(residual, tensors[f"block.{index}.residual.f64"], f"residual of block {index}")
-    assert_agrees(clip.grad, tensors["grad.x.f64"], "gradient of the clip")
-    stored = {key.removeprefix("grad.").removesuffix(".f64") for key in tensors if key.startswith("grad.")} - {"x"}
-    parameters = dict(model.named_parameters())
-    assert len(stored) > 30
-    for parameter in stored:
-        expected = tensors[f"grad.{parameter}.f64"]
-        assert_agrees(parameters[parameter].grad, expected, f"gradient of {parameter}")
+    assert_blocks_agree(blocks, tensors)
+    assert_gradients_agree(model, tensors)
+    if "grad.x.f64" in tensors:
+        assert_agrees(clip.grad, tensors["grad.x.f64"], "gradient of the clip")
 
 
 def test_drop_path_acts_where_the_published_one_does(reference, monkeypatch):

@@ -7,6 +7,11 @@
 Symbols: B batch · L length · D dim · E inner dim = expand · D · N state size · R rank of Δ. Tokens are kept as
 (batch, length, dim), and the operators, which speak of (batch, dim, length), get transposed views: nothing is copied.
 
+The tokens come in the order they are stored in, spatial-first. A mixer of another `scan_order` reads them
+temporal-first as well, or instead: it puts them in that order, convolution and all else happen there, and y comes back
+to the stored order. Both orders share the parameters of a direction, and what all readings made is added before
+out_proj.
+
 Sources: Mamba (arXiv 2312.00752) figure 3 and algorithm 2; VideoMamba (arXiv 2403.06977) §3.2; `Mamba`
 (mamba/mamba_ssm/modules/mamba_simple.py) for the names, the order and the shapes of the parameters.
 """
@@ -22,7 +27,8 @@ from torch import Tensor, nn
 from vmamba_kernels import bidirectional_scan, causal_conv1d, selective_scan
 
 from vmamba_edu.models.precision import at_least_float32
-from vmamba_edu.scan_orders import Direction
+from vmamba_edu.models.token_order import TokenOrder, reorder
+from vmamba_edu.scan_orders import PLANS, Direction, OrderName
 
 
 class DirectionParameters(NamedTuple):
@@ -60,6 +66,8 @@ class Mixer(nn.Module):
         dt_rank: rank R of the map that makes Δ; "auto" is D / 16, rounded up.
         bidirectional: whether a second scan reads from the last token to the first, with parameters of its own (`_b`),
             and is added to the first one. Without it no token hears of a later one.
+        scan_order: the plan of `vmamba_edu.scan_orders` that is followed. All but "spatial_first" must be told an order
+            with the tokens.
 
     `backend` chooses the engine of the operators, as in `vmamba_kernels.selective_scan`.
     """
@@ -73,12 +81,16 @@ class Mixer(nn.Module):
         expand: int = 2,
         dt_rank: int | Literal["auto"] = "auto",
         bidirectional: bool = True,
+        scan_order: str = "spatial_first",
     ):
         super().__init__()
+        if scan_order not in PLANS:
+            raise ValueError(f"scan_order: expected one of {', '.join(map(repr, PLANS))}, got {scan_order!r}")
         self.dim, self.d_state = dim, d_state
         self.inner_dim = inner_dim = expand * dim
         self.dt_rank = math.ceil(dim / 16) if dt_rank == "auto" else dt_rank
         self.directions: tuple[Direction, ...] = ("forward", "backward") if bidirectional else ("forward",)
+        self.scan_order = scan_order
         self.backend = "auto"
 
         # In the published order: optimisers store their state by position.
@@ -96,15 +108,45 @@ class Mixer(nn.Module):
         x_proj = nn.Linear(self.inner_dim, self.dt_rank + 2 * self.d_state, bias=False)
         return conv1d, x_proj, nn.Linear(self.dt_rank, self.inner_dim)
 
-    def forward(self, x: Float[Tensor, "batch length dim"]) -> Float[Tensor, "batch length dim"]:
-        """The sum of what every direction read, not halved, projected back to the width of a token."""
+    def forward(
+        self, x: Float[Tensor, "batch length dim"], order: TokenOrder | None = None
+    ) -> Float[Tensor, "batch length dim"]:
+        """The sum of what every reading made, not halved, projected back to the width of a token.
+
+        Args:
+            x: the tokens as they are stored.
+            order: the temporal-first order of these tokens, see `token_order.temporal_order`; "spatial_first" needs
+                none.
+        """
         if x.dim() != 3 or x.shape[-1] != self.dim:
             raise ValueError(f"x: expected (batch, length, {self.dim}), got {tuple(x.shape)}")
+        spatial, temporal = self.directions_in("spatial_first"), self.directions_in("temporal_first")
+        if not temporal:
+            return self.out_proj(self.read_all(self.in_proj(x), spatial))
+        if order is None:
+            raise ValueError(
+                f"order: expected the temporal-first order of the tokens for {self.scan_order!r}, got None"
+            )
+        if not spatial:  # reordered where a token is narrowest: all but the scans is done for each token by itself
+            y = self.read_all(self.in_proj(reorder(x, order.there)), temporal)
+            return reorder(self.out_proj(y), order.back)
         tokens = self.in_proj(x)
-        if len(self.directions) == 1:
-            return self.out_proj(self.read(tokens, "forward"))
-        forward, backward = (self.scan_arguments(tokens, direction) for direction in self.directions)
-        return self.out_proj(bidirectional_scan(forward, backward, backend=self.backend).transpose(1, 2))
+        y = self.read_all(reorder(tokens, order.there), temporal)
+        return self.out_proj(self.read_all(tokens, spatial) + reorder(y, order.back))
+
+    def directions_in(self, order: OrderName) -> tuple[Direction, ...]:
+        """In which directions the tokens are read in an order: those of the plan that the mixer has parameters for."""
+        plan = PLANS[self.scan_order]
+        return tuple(r.direction for r in plan if r.order == order and r.direction in self.directions)
+
+    def read_all(
+        self, tokens: Float[Tensor, "batch length twice_inner"], directions: tuple[Direction, ...]
+    ) -> Float[Tensor, "batch length inner"]:
+        """The sum of one or both directions' readings of `tokens`, in the order they are in."""
+        if len(directions) == 1:
+            return self.read(tokens, directions[0])
+        forward, backward = (self.scan_arguments(tokens, direction) for direction in directions)
+        return bidirectional_scan(forward, backward, backend=self.backend).transpose(1, 2)
 
     def read(
         self, tokens: Float[Tensor, "batch length twice_inner"], direction: Direction

@@ -31,7 +31,7 @@ def residual_scan(
         y: (batch, dim, length).
         last_state: (batch, dim, state).
     """
-    start = _first_input(u, A, reverse)
+    start = first_input(u, A, reverse)
     return selective_scan(u, delta, A, B, C, return_last_state=True, initial_state=start, reverse=reverse, **options)
 
 
@@ -46,32 +46,45 @@ def masked_scan(
 
     Args, returns: as `residual_scan`.
     """
-    start = _first_input(u, A, reverse)
+    start = first_input(u, A, reverse)
+    hidden = hide_first(_with_length(C, u), reverse)
     y, last_state = selective_scan(
-        u, delta, A, B, C, return_last_state=True, initial_state=start, reverse=reverse, exclude_self=True, **options
+        u,
+        delta,
+        A,
+        B,
+        hidden,
+        return_last_state=True,
+        initial_state=start,
+        reverse=reverse,
+        exclude_self=True,
+        **options,
     )
-    first, last = (-1, 0) if reverse else (0, -1)
-    skipped = _skip_and_gate(u[..., first], options.get("D"), _at(options.get("z"), first))
-    rest = y[..., :-1] if reverse else y[..., 1:]
-    y = torch.cat([rest, skipped[..., None]] if reverse else [skipped[..., None], rest], dim=-1)
     if u.shape[-1] == 1:
         return y, torch.zeros_like(last_state)
-    return y, last_state - _own_term(u, delta, B, last, options).to(last_state.dtype)
+    return y, last_state - _own_term(u, delta, B, 0 if reverse else -1, options).to(last_state.dtype)
 
 
-def _first_input(u: Tensor, A: Tensor, reverse: bool) -> Tensor:
+def first_input(u: Tensor, A: Tensor, reverse: bool = False) -> Tensor:
+    """The first input read, for every state alike: (batch, dim, state), in the dtype of A. The scans start from it."""
     first = u[..., -1 if reverse else 0].to(A.dtype)
     return repeat(first, "batch dim -> batch dim state", state=A.shape[1])
 
 
-def _at(z: Tensor | None, token: int) -> Tensor | None:
-    return None if z is None else z[..., token]
+def hide_first(C: Tensor, reverse: bool = False) -> Tensor:
+    """The output map with zeros for the first token read, (batch, state, length) or (batch, groups, state, length).
+
+    A scan with this map reads nothing there: neither the token's own term nor the start, which is its input as well.
+    """
+    nothing = torch.zeros_like(C[..., :1])
+    return torch.cat([C[..., :-1], nothing] if reverse else [nothing, C[..., 1:]], dim=-1)
 
 
-def _skip_and_gate(u: Tensor, D: Tensor | None, z: Tensor | None) -> Tensor:
-    """What is left of a token's output when its state is read as zero: D u silu(z), (batch, dim)."""
-    y = torch.zeros_like(u) if D is None else D * u
-    return (y if z is None else y * F.silu(z.to(y.dtype))).to(u.dtype)
+def _with_length(C: Tensor, u: Tensor) -> Tensor:
+    """C for every token; a constant one, which each channel has for itself, as one group a channel."""
+    if C.dim() > 2:
+        return C
+    return repeat(C, "dim state -> batch dim state length", batch=u.shape[0], length=u.shape[-1]).to(u.dtype)
 
 
 def _own_term(u: Tensor, delta: Tensor, B: Tensor, token: int, options: dict[str, Any]) -> Tensor:

@@ -7,25 +7,53 @@ from typing import Any
 
 from torch import nn
 
-from vmamba_edu.models.configuration import VideoMambaConfig
+from vmamba_edu.models.configuration import MambaConfig, VideoMambaConfig, VideoMambaImageConfig
+from vmamba_edu.models.masked_student import MaskedStudent
+from vmamba_edu.models.masked_student_configuration import MaskedStudentConfig
+from vmamba_edu.models.self_distillation import VideoMambaDistillation, VideoMambaDistillationConfig
 from vmamba_edu.models.timesformer import TimeSformer
 from vmamba_edu.models.transformer_configuration import TimeSformerConfig, ViTConfig, ViViTConfig
 from vmamba_edu.models.videomamba import VideoMamba
+from vmamba_edu.models.videomamba_image import VideoMambaImage
+from vmamba_edu.models.videomamba_pro import VideoMambaPro, VideoMambaProConfig
 from vmamba_edu.models.vit import ViT
 from vmamba_edu.models.vivit import ViViT
 
 CLASSES: Mapping[type, type[nn.Module]] = MappingProxyType(
-    {VideoMambaConfig: VideoMamba, ViTConfig: ViT, ViViTConfig: ViViT, TimeSformerConfig: TimeSformer}
+    {
+        VideoMambaConfig: VideoMamba,
+        VideoMambaImageConfig: VideoMambaImage,
+        MaskedStudentConfig: MaskedStudent,
+        VideoMambaDistillationConfig: VideoMambaDistillation,
+        VideoMambaProConfig: VideoMambaPro,
+        ViTConfig: ViT,
+        ViViTConfig: ViViT,
+        TimeSformerConfig: TimeSformer,
+    }
 )
 
 # Sizes of the paper's table 1; base exists there for pictures only, and its video model is the same class at its width.
 # Transformers: "16x2" is the size of a tubelet, 16 × 16 pixels by 2 frames; "8f" is the number of frames.
-MODELS: Mapping[str, VideoMambaConfig | ViTConfig | ViViTConfig | TimeSformerConfig] = MappingProxyType(
+MODELS: Mapping[str, MambaConfig | ViTConfig | ViViTConfig | TimeSformerConfig] = MappingProxyType(
     {
         "videomamba_tiny": VideoMambaConfig(embed_dim=192, depth=24),
         "videomamba_small": VideoMambaConfig(embed_dim=384, depth=24),
         "videomamba_middle": VideoMambaConfig(embed_dim=576, depth=32),
         "videomamba_base": VideoMambaConfig(embed_dim=768, depth=24),
+        "videomamba_image_tiny": VideoMambaImageConfig(embed_dim=192, depth=24),
+        "videomamba_image_small": VideoMambaImageConfig(embed_dim=384, depth=24),
+        "videomamba_image_middle": VideoMambaImageConfig(embed_dim=576, depth=32),
+        "videomamba_image_base": VideoMambaImageConfig(embed_dim=768, depth=24),
+        "videomamba_masked_tiny": MaskedStudentConfig(embed_dim=192, depth=24),
+        "videomamba_masked_small": MaskedStudentConfig(embed_dim=384, depth=24),
+        "videomamba_masked_middle": MaskedStudentConfig(embed_dim=576, depth=32),
+        "videomamba_distill_tiny": VideoMambaDistillationConfig(embed_dim=192, depth=24),
+        "videomamba_distill_small": VideoMambaDistillationConfig(embed_dim=384, depth=24),
+        "videomamba_distill_middle": VideoMambaDistillationConfig(embed_dim=576, depth=32),
+        "videomamba_distill_base": VideoMambaDistillationConfig(embed_dim=768, depth=24),
+        "videomambapro_tiny": VideoMambaProConfig(embed_dim=192, depth=24),
+        "videomambapro_small": VideoMambaProConfig(embed_dim=384, depth=24),
+        "videomambapro_middle": VideoMambaProConfig(embed_dim=576, depth=32),
         "vit_tiny": ViTConfig(embed_dim=192, num_heads=3),
         "vit_small": ViTConfig(embed_dim=384, num_heads=6),
         "vit_base": ViTConfig(),
@@ -56,6 +84,7 @@ def create_model(name: str, **overrides: Any) -> nn.Module:
     Args:
         name: one of `list_models()`.
         overrides: keywords of the model's configuration: `VideoMambaConfig` (under our names or the published ones),
+            `VideoMambaImageConfig`, `MaskedStudentConfig`, `VideoMambaDistillationConfig`, `VideoMambaProConfig`,
             `ViTConfig`, `ViViTConfig` or `TimeSformerConfig`.
 
     Weights are drawn by torch's generator: call `torch.manual_seed` first for the same ones again.
