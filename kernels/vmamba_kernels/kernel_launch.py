@@ -16,7 +16,6 @@ from numba import types
 from numba.np.numpy_support import from_dtype
 from torch import Tensor
 
-from vmamba_kernels.kernel_revision import REVISION, REVISION_TYPE
 from vmamba_kernels.machine import TARGET
 from vmamba_kernels.thread_pool import run_together
 
@@ -66,8 +65,8 @@ def launch(
     work: int,
     shapes: Sequence[tuple[int, ...]] = (),
 ) -> None:
-    """Run kernel(REVISION, *arguments, items, counter, *workspace) on as many threads as its work is worth, each with
-    its own workspace.
+    """Run kernel(*arguments, items, counter, *workspace) on as many threads as its work is worth, each with its own
+    workspace.
 
     Args:
         items: what the threads take from the counter, one after the other.
@@ -78,7 +77,7 @@ def launch(
     counter = np.zeros(1, np.int64)
     memory = [workspace(dtype, shapes) if shapes else [] for _ in range(threads)]
     run = _compiled(kernel, _shorthand((*arguments, items, counter, *memory[0])))
-    run_together(lambda thread: run(REVISION, *arguments, items, counter, *memory[thread]), threads)
+    run_together(lambda thread: run(*arguments, items, counter, *memory[thread]), threads)
 
 
 def _shorthand(value: Any) -> Any:
@@ -93,7 +92,7 @@ def _shorthand(value: Any) -> Any:
 @cache
 def _compiled(kernel: Any, shorthand: tuple) -> Callable:
     """The kernel for these types: from disk if it is there, else compiled now."""
-    return kernel.compile((REVISION_TYPE, *map(_numba_type, shorthand[1:])))
+    return kernel.compile(tuple(map(_numba_type, shorthand[1:])))
 
 
 def _numba_type(short: Any) -> types.Type:

@@ -240,7 +240,9 @@ def test_the_operator_passes_the_checks_of_torch(engine: str) -> None:
     inputs = [arguments[n].requires_grad_() for n in ("u", "delta", "A")]
     inputs += [arguments[n][:, None].detach().requires_grad_() for n in ("B", "C")]
     operator = torch.ops.vmamba.selective_scan.default
-    torch.library.opcheck(operator, (*inputs, None, arguments["z"], None, None, True, False, False, needs(engine)))
+    torch.library.opcheck(
+        operator, (*inputs, None, arguments["z"], None, None, True, False, False, needs(engine), False)
+    )
     x, weight = torch.randn(2, 3, 9, requires_grad=True), torch.randn(3, 4, requires_grad=True)
     torch.library.opcheck(custom_ops.causal_conv1d, (x, weight, None, None, True, False, engine))
 
