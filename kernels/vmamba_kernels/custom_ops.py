@@ -141,7 +141,9 @@ def bidirectional_scan_backward(
 
 @bidirectional_scan_backward.register_fake
 def _(grad_y: Tensor, tensors: list[Tensor], given: list[bool], options: list[bool], engine: str) -> list[Tensor]:
-    return [torch.empty_like(x) for x in tensors]
+    arguments = _with_gaps(tensors, given)
+    gradients = [*_fake_gradients(arguments[:9], grad_y), *_fake_gradients(arguments[9:], grad_y)]
+    return [gradient for gradient, there in zip(gradients, given, strict=True) if there]
 
 
 def _save_bidirectional(ctx: Any, inputs: tuple, output: Tensor) -> None:
@@ -219,4 +221,11 @@ def _empty_as_none(gradients: Sequence[Tensor], inputs: Sequence[Tensor | None])
 
 
 def _fake_gradients(inputs: Sequence[Tensor | None], like: Tensor) -> list[Tensor]:
-    return [like.new_empty(0) if x is None else torch.empty_like(x) for x in inputs]
+    """Gradients lie in memory as their tensors do if those run along time; parameters' and states' are contiguous."""
+    *others, initial_state = inputs
+    gradients = [like.new_empty(0) if x is None else _fake_gradient(x) for x in others]
+    return [*gradients, like.new_empty(0) if initial_state is None else initial_state.new_empty(initial_state.shape)]
+
+
+def _fake_gradient(x: Tensor) -> Tensor:
+    return torch.empty_like(x) if x.dim() > 2 else x.new_empty(x.shape)

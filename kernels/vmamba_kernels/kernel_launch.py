@@ -38,7 +38,7 @@ def view(tensor: Tensor, dtype: torch.dtype, reverse: bool = False) -> np.ndarra
 
 def zeros(dtype: torch.dtype, *shape: int) -> np.ndarray:
     """An array of zeros that takes the room of one."""
-    return np.broadcast_to(np.zeros((), NUMPY[dtype]), shape)
+    return torch.zeros((), dtype=dtype).expand(shape).numpy()
 
 
 def view_or_zeros(tensor: Tensor | None, dtype: torch.dtype, *shape: int, reverse: bool = False) -> np.ndarray:
@@ -53,8 +53,11 @@ def empty(dtype: torch.dtype, *shape: int) -> np.ndarray:
 def workspace(dtype: torch.dtype, shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
     """Arrays of these shapes in one piece of memory; each is a whole number of vectors, so each is aligned."""
     memory = empty(dtype, sum(prod(shape) for shape in shapes))
-    ends = np.cumsum([prod(shape) for shape in shapes])
-    return [part.reshape(shape) for part, shape in zip(np.split(memory, ends[:-1]), shapes, strict=True)]
+    arrays = []
+    for shape in shapes:
+        arrays.append(memory[: prod(shape)].reshape(shape))
+        memory = memory[prod(shape) :]
+    return arrays
 
 
 def launch(

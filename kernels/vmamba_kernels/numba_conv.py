@@ -187,17 +187,20 @@ def undo_silu(grad_outputs, outputs, steps):
 
 @part
 def gather_taps(sums, grad_outputs, inputs, steps):
-    """Add to the gradients of the taps, Σ_t x_{t − width + 1 + j} times that of p_t, and of the bias, their sum."""
+    """Add to the gradients of the taps, Σ_t x_{t − width + 1 + j} times that of p_t, and of the bias, their sum.
+
+    The tile has totals of its own first: see numba_scan_backward.py.
+    """
     width = sums.shape[0] - 1
     for j in range(width):
-        total = load(sums, (j,))
+        total = constant(load(sums, (j,)), 0.0, 0.0)
         for t in range(steps):
             total = fma(load(grad_outputs, (t,)), load(inputs, (t + j,)), total)
-        store(sums, (j,), total)
-    total = load(sums, (width,))
+        store(sums, (j,), load(sums, (j,)) + total)
+    total = constant(load(sums, (width,)), 0.0, 0.0)
     for t in range(steps):
         total = total + load(grad_outputs, (t,))
-    store(sums, (width,), total)
+    store(sums, (width,), load(sums, (width,)) + total)
 
 
 @part

@@ -22,7 +22,7 @@ from vmamba_kernels.kernel_launch import empty, lanes, launch, view, view_or_zer
 from vmamba_kernels.machine import TARGET
 
 # Sizes found by measurement. They decide the speed, and the order in which the gradients are added up.
-SCAN_TILE, CONVOLUTION_TILE = 32, 32  # tokens
+SCAN_TILE, CONVOLUTION_TILE = 64, 32  # tokens
 ITEMS_WANTED = 8  # as many items of work at least, if there are as many blocks of channels
 LARGEST_TEAM = 4  # blocks of channels
 
@@ -54,7 +54,7 @@ def scan_and_save(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def saved_shape(u: Tensor, A: Tensor, B: Tensor, C: Tensor) -> tuple[int, ...]:
-    """The shape of the states before every tile: half the size of u for 16 states."""
+    """The shape of the states before every tile: a quarter of the size of u for 16 states."""
     groups = _groups(B, C)
     blocks = groups * -(-u.shape[1] // (groups * lanes(A.dtype)))
     return u.shape[0], -(-u.shape[2] // SCAN_TILE), blocks, *_groups_of_states(A)

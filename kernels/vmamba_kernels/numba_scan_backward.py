@@ -9,7 +9,7 @@ With g the gradient of y before the gate, and G_t the gradient of the state h_t,
 
 The states h are needed in the reverse of the order in which they arise. So the forward scan saves the state before
 every tile, and an item walks the tiles from the last to the first: within a tile it computes the states again, keeps
-them in the first cache, and walks back.
+them in the cache, and walks back.
 
 With `exclude_self`, the own term x_t B_t does not reach y_t: B and x see only what comes from later tokens, G_t − C_t
 g_t, and C sees the state without it, exp(Δ' A) h_{t−1}.

@@ -84,12 +84,12 @@ def map_view(tensor: Tensor, dim: int) -> View:
 
 
 def add_partial_sums(like: Tensor, partial: Tensor) -> Tensor:
-    """The gradient of a tensor, in its shape and dtype, from partial sums along the axes that the two do not share.
+    """The gradient of a tensor, in its shape, dtype and layout, from partial sums along the axes that the two do not share.
 
     partial: (batch, blocks, length, state) for a B or C that changes along time, the blocks of a group side by side;
         (batch, segments, *shape of the tensor) for everything else.
     """
-    out = like.new_empty(like.shape)
+    out = torch.empty_like(like) if like.dim() == 4 else like.new_empty(like.shape)
     if like.dim() == 4:
         batch, groups, state, length = like.shape
         outer, terms, size, columns = batch * groups, partial.shape[1] // groups, length * state, state
