@@ -27,9 +27,11 @@ SOURCES = (
     "numba_conv.py",
     "numba_scan.py",
     "numba_scan_backward.py",
+    "numba_sums.py",
     "numba_tiles.py",
     "vector_intrinsics.py",
     "vector_math.py",
+    "vector_memory.py",
 )
 
 

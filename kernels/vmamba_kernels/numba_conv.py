@@ -14,8 +14,9 @@ import numpy as np
 from vmamba_kernels.kernel_compilation import kernel, part
 from vmamba_kernels.machine import flush_denormals, restore_denormals, take_number
 from vmamba_kernels.numba_tiles import ask_for_tile, read_lanes, read_tile, write_lanes, write_tile
-from vmamba_kernels.vector_intrinsics import constant, fma, load, store
+from vmamba_kernels.vector_intrinsics import constant, fma
 from vmamba_kernels.vector_math import sigmoid
+from vmamba_kernels.vector_memory import load, store
 
 
 class Convolution(NamedTuple):

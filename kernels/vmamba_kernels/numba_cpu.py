@@ -2,8 +2,8 @@
 
 This file brings the arguments into the form that the kernels read (views wherever possible), cuts the work into items,
 and finishes what is left to add when the kernels return. What they do stands in numba_scan.py, numba_scan_backward.py
-and numba_conv.py; what they are written with in vector_intrinsics.py, vector_math.py and numba_tiles.py; how they are
-started in kernel_launch.py.
+and numba_conv.py; what they are written with in vector_intrinsics.py, vector_memory.py, vector_math.py and
+numba_tiles.py; how they are compiled and started in kernel_compilation.py and kernel_launch.py.
 
 Arguments come from custom_ops.py, validated. Reading backwards is a view with negative strides, so the kernels do not
 know of it. Half-precision inputs are widened first: nothing is computed below float32.
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vmamba_kernels import numba_conv, numba_scan, numba_scan_backward
+from vmamba_kernels import numba_conv, numba_scan, numba_scan_backward, numba_sums
 from vmamba_kernels.kernel_launch import empty, lanes, launch, view, view_or_zeros
 from vmamba_kernels.machine import TARGET
 
@@ -277,8 +277,8 @@ def _gradient_of_map(B_or_C: Tensor, parts: np.ndarray, work: torch.dtype, rever
         return _sum_over_batch(parts[0]).to(B_or_C.dtype)
     batch, groups, states, length = B_or_C.shape
     by_team = parts.reshape(batch * groups, -1 if parts.size else 0, length * parts.shape[3])
-    slabs = -(-by_team.shape[2] // numba_scan_backward.SLAB)
-    launch(numba_scan_backward.add_teams, (by_team, lanes(work)), work, batch * groups * slabs, by_team.size)
+    slabs = -(-by_team.shape[2] // numba_sums.SLAB)
+    launch(numba_sums.add_teams, (by_team, lanes(work)), work, batch * groups * slabs, by_team.size)
     total = by_team[:, :1].reshape(batch, groups, length, parts.shape[3])[..., :states]
     gradient = torch.empty_like(B_or_C, dtype=work)
     view(gradient, work, reverse)[...] = total.swapaxes(2, 3)

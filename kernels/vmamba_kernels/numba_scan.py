@@ -28,18 +28,7 @@ from vmamba_kernels.numba_tiles import (
     write_block,
     write_tile,
 )
-from vmamba_kernels.vector_intrinsics import (
-    STATES,
-    absolute,
-    add_products,
-    fma,
-    load,
-    load_block,
-    repeat,
-    spread,
-    store,
-    where_less,
-)
+from vmamba_kernels.vector_intrinsics import STATES, absolute, add_products, fma, repeat, where_less
 from vmamba_kernels.vector_math import (
     LARGEST_EXPONENT,
     fraction_grown,
@@ -49,6 +38,7 @@ from vmamba_kernels.vector_math import (
     softplus,
     whole_exponent,
 )
+from vmamba_kernels.vector_memory import load, load_block, spread, store
 
 
 class Scan(NamedTuple):

@@ -14,10 +14,10 @@ them in the cache, and walks back.
 With `exclude_self`, the own term x_t B_t does not reach y_t: B and x see only what comes from later tokens, G_t − C_t
 g_t, and C sees the state without it, exp(Δ' A) h_{t−1}.
 
-dB and dC are sums over channels. Each team writes sums of its own, and the teams are added in a fixed order afterwards;
-so are the batch elements for dA, dD and the gradient of the bias. The result does not depend on the number of threads.
-Sums over tokens are taken tile by tile first, and then over the tiles: of thousands of numbers added to one total,
-each would lose the digits that the total no longer holds.
+dB and dC are sums over channels. Each team writes sums of its own, and numba_sums.py adds them in a fixed order; so it
+goes with the batch elements for dA, dD and the gradient of the bias. The result does not depend on the number of
+threads. Sums over tokens are taken tile by tile first, and then over the tiles: of thousands of numbers added to one
+total, each would lose the digits that the total no longer holds.
 """
 
 from typing import NamedTuple
@@ -54,20 +54,9 @@ from vmamba_kernels.numba_tiles import (
     write_lanes,
     write_tile,
 )
-from vmamba_kernels.vector_intrinsics import (
-    STATES,
-    add_products,
-    constant,
-    fma,
-    load,
-    load_block,
-    repeat,
-    spread,
-    store,
-    store_lane_sums,
-    where_less,
-)
+from vmamba_kernels.vector_intrinsics import STATES, add_products, constant, fma, repeat, where_less
 from vmamba_kernels.vector_math import fraction_grown, grown, sigmoid, softplus_slope, whole_exponent
+from vmamba_kernels.vector_memory import load, load_block, spread, store, store_lane_sums
 
 
 class Gradients(NamedTuple):
@@ -101,9 +90,6 @@ PATHS = 4
 
 SUM_D, SUM_BIAS = range(2)
 SUMS = 2
-
-SLAB = 4096
-"""Numbers that `add_teams` adds up as one item of work."""
 
 
 @kernel
@@ -318,22 +304,3 @@ def finish_item(scan, grad, blocks, sums, b, first, end):
             write_block(grad.B[0, b], blocks[GRAD_OWN_B, k], channel, channels)
         if scan.C_constant:
             write_block(grad.C[0, b], blocks[GRAD_OWN_C, k], channel, channels)
-
-
-@kernel
-def add_teams(parts, lanes, items, counter):
-    """Add parts[row, 1:] to parts[row, 0], in their order. parts: (rows, teams, numbers), contiguous."""
-    mode = flush_denormals()
-    slabs = -(-parts.shape[2] // SLAB)
-    item = take_number(counter)
-    while item < items:
-        row, slab = divmod(item, slabs)
-        start, end = slab * SLAB, min((slab + 1) * SLAB, parts.shape[2])
-        whole = start + (end - start) // lanes * lanes
-        for team in range(1, parts.shape[1]):
-            for i in range(start, whole, lanes):
-                store(parts, (row, 0, i), load(parts, (row, 0, i)) + load(parts, (row, team, i)))
-            for i in range(whole, end):
-                parts[row, 0, i] += parts[row, team, i]
-        item = take_number(counter)
-    restore_denormals(mode)

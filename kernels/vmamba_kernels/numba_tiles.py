@@ -9,7 +9,8 @@ A packed block is an array (groups of states, STATES × LANES): what the states 
 """
 
 from vmamba_kernels.kernel_compilation import part
-from vmamba_kernels.vector_intrinsics import STATES, constant, copy_transposed, load, load_block, prefetch, store
+from vmamba_kernels.vector_intrinsics import STATES, constant
+from vmamba_kernels.vector_memory import copy_transposed, load, load_block, prefetch, store
 
 
 @part

@@ -84,7 +84,7 @@ def map_view(tensor: Tensor, dim: int) -> View:
 
 
 def add_partial_sums(like: Tensor, partial: Tensor) -> Tensor:
-    """The gradient of a tensor, in its shape, dtype and layout, from partial sums along the axes that the two do not share.
+    """The gradient of a tensor, in its shape and dtype, from partial sums along the axes that the two do not share.
 
     partial: (batch, blocks, length, state) for a B or C that changes along time, the blocks of a group side by side;
         (batch, segments, *shape of the tensor) for everything else.
