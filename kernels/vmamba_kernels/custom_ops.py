@@ -1,9 +1,9 @@
 """The fast engines as torch custom operators, so that autograd, torch.compile and fake tensors know them.
 
-Every operator is positional. The scan always returns (y, last_state), and what its backward may start from. Its backward is an operator of its own, without a
-derivative: differentiating twice raises instead of being silently wrong (the reference and associative engines can be
-differentiated again). An operator cannot return None: the gradient of an argument that was not given is an empty tensor
-on its way out, and None again before autograd sees it.
+Every operator is positional. The scan always returns y, the last state, and what its backward may start from. Its
+backward is an operator of its own, without a derivative: differentiating twice raises instead of being silently wrong
+(the reference and associative engines can be differentiated again). An operator cannot return None: the gradient of an
+argument that was not given is an empty tensor on its way out, and None again before autograd sees it.
 """
 
 from collections.abc import Sequence
