@@ -151,8 +151,9 @@ def _numbers_in_a_probe() -> int:
 def _probes() -> tuple[Callable[..., None], Callable[..., None]]:
     """Kernels that do nothing but multiply-adds, in four blocks of registers, and nothing but exponentials."""
     from numba import njit
-    from vmamba_kernels.vector_intrinsics import fma, load_block, store
+    from vmamba_kernels.vector_intrinsics import fma
     from vmamba_kernels.vector_math import fraction_grown, grown, rate_in_octaves, whole_exponent
+    from vmamba_kernels.vector_memory import load_block, store
 
     @njit(nogil=True)
     def multiply_adds(memory, rounds):

@@ -45,7 +45,7 @@ class Guarded:
         canaries = (ctypes.c_ubyte * spare).from_address(start + PAGE + (0 if self.at_end else size))
         self.areas.append((start, room + 2 * PAGE, canaries))
         if size == 0:
-            return torch.empty(tuple(shape), dtype=dtype)
+            return torch.zeros(tuple(shape), dtype=dtype)
         memory = (ctypes.c_ubyte * size).from_address(start + PAGE + (spare if self.at_end else 0))
         return torch.frombuffer(memory, dtype=dtype).view(tuple(shape))
 

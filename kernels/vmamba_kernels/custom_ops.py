@@ -1,9 +1,9 @@
 """The fast engines as torch custom operators, so that autograd, torch.compile and fake tensors know them.
 
-Every operator is positional. The scan always returns (y, last_state). Its backward is an operator of its own, without a
-derivative: differentiating twice raises instead of being silently wrong (the reference and associative engines can be
-differentiated again). An operator cannot return None: the gradient of an argument that was not given is an empty tensor
-on its way out, and None again before autograd sees it.
+Every operator is positional. The scan always returns y, the last state, and what its backward may start from. Its
+backward is an operator of its own, without a derivative: differentiating twice raises instead of being silently wrong
+(the reference and associative engines can be differentiated again). An operator cannot return None: the gradient of an
+argument that was not given is an empty tensor on its way out, and None again before autograd sees it.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,9 @@ import torch
 from torch import Tensor
 
 from vmamba_kernels.engines import load
+
+SAVES = ("numba",)
+"""Engines whose backward starts from states that the forward has met."""
 
 
 @torch.library.custom_op("vmamba::selective_scan", mutates_args=())
@@ -30,10 +33,16 @@ def selective_scan(
     reverse: bool,
     exclude_self: bool,
     engine: str,
-) -> tuple[Tensor, Tensor]:
-    """y (batch, dim, length) and the last state (batch, dim, state) of a scan by the engine of that name."""
-    tensors = (u, delta, A, B, C, D, z, delta_bias, initial_state)
-    return load(engine).scan_forward(*tensors, delta_softplus, reverse, exclude_self)
+    save: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """y (batch, dim, length) and the last state (batch, dim, state) of a scan by the engine of that name.
+
+    The third output is for the backward: with `save`, states along the sequence, if the engine keeps any; else empty.
+    """
+    arguments = (u, delta, A, B, C, D, z, delta_bias, initial_state, delta_softplus, reverse, exclude_self)
+    if save and engine in SAVES:
+        return load(engine).scan_and_save(*arguments)
+    return *load(engine).scan_forward(*arguments), A.new_empty(0)
 
 
 @selective_scan.register_fake
@@ -51,14 +60,16 @@ def _(
     reverse: bool,
     exclude_self: bool,
     engine: str,
-) -> tuple[Tensor, Tensor]:
-    return u.new_empty(u.shape), A.new_empty(u.shape[0], *A.shape)
+    save: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    saved_shape = load(engine).saved_shape(u, A, B, C) if save and engine in SAVES else (0,)
+    return torch.empty_like(u), A.new_empty(u.shape[0], *A.shape), A.new_empty(saved_shape)
 
 
 @torch.library.custom_op("vmamba::selective_scan_backward", mutates_args=())
 def selective_scan_backward(
     grad_y: Tensor,
-    grad_last_state: Tensor,
+    grad_last_state: Tensor | None,
     u: Tensor,
     delta: Tensor,
     A: Tensor,
@@ -72,28 +83,33 @@ def selective_scan_backward(
     reverse: bool,
     exclude_self: bool,
     engine: str,
+    saved: Tensor,
 ) -> list[Tensor]:
     """The nine gradients of a scan, in the order of its tensor arguments."""
-    tensors = (u, delta, A, B, C, D, z, delta_bias, initial_state)
-    gradients = load(engine).scan_backward(grad_y, grad_last_state, *tensors, delta_softplus, reverse, exclude_self)
-    return _none_as_empty(gradients, u)
+    arguments = (u, delta, A, B, C, D, z, delta_bias, initial_state, delta_softplus, reverse, exclude_self)
+    more = (saved,) if saved.numel() else ()
+    return _none_as_empty(load(engine).scan_backward(grad_y, grad_last_state, *arguments, *more), u)
 
 
 @selective_scan_backward.register_fake
-def _(grad_y: Tensor, grad_last_state: Tensor, *inputs: Any) -> list[Tensor]:
+def _(grad_y: Tensor, grad_last_state: Tensor | None, *inputs: Any) -> list[Tensor]:
     return _fake_gradients(inputs[:9], grad_y)
 
 
 def _save_scan(ctx: Any, inputs: tuple, output: tuple) -> None:
-    *tensors, delta_softplus, reverse, exclude_self, engine = inputs
-    ctx.save_for_backward(*tensors)
+    *tensors, delta_softplus, reverse, exclude_self, engine, _ = inputs
+    ctx.save_for_backward(*tensors, output[2])
+    ctx.mark_non_differentiable(output[2])
+    ctx.set_materialize_grads(False)  # or else zeros would be made for an output without gradient, large or not
     ctx.options = (delta_softplus, reverse, exclude_self, engine)
 
 
-def _scan_gradients(ctx: Any, grad_y: Tensor, grad_last_state: Tensor) -> tuple:
-    inputs = ctx.saved_tensors  # asked for once: gradient checkpointing computes them anew, and gives them one time only
-    gradients = selective_scan_backward(grad_y, grad_last_state, *inputs, *ctx.options)
-    return *_empty_as_none(gradients, inputs), None, None, None, None
+def _scan_gradients(ctx: Any, grad_y: Tensor | None, grad_last_state: Tensor | None, _: None) -> tuple:
+    *tensors, saved = ctx.saved_tensors
+    if grad_y is None:
+        grad_y = torch.zeros_like(tensors[0])
+    gradients = selective_scan_backward(grad_y, grad_last_state, *tensors, *ctx.options, saved)
+    return *_empty_as_none(gradients, tensors), None, None, None, None, None
 
 
 selective_scan.register_autograd(_scan_gradients, setup_context=_save_scan)
@@ -111,7 +127,7 @@ def bidirectional_scan(tensors: list[Tensor], given: list[bool], options: list[b
 
 @bidirectional_scan.register_fake
 def _(tensors: list[Tensor], given: list[bool], options: list[bool], engine: str) -> Tensor:
-    return tensors[0].new_empty(tensors[0].shape)
+    return torch.empty_like(tensors[0])
 
 
 @torch.library.custom_op("vmamba::bidirectional_scan_backward", mutates_args=())
@@ -125,7 +141,9 @@ def bidirectional_scan_backward(
 
 @bidirectional_scan_backward.register_fake
 def _(grad_y: Tensor, tensors: list[Tensor], given: list[bool], options: list[bool], engine: str) -> list[Tensor]:
-    return [x.new_empty(x.shape) for x in tensors]
+    arguments = _with_gaps(tensors, given)
+    gradients = [*_fake_gradients(arguments[:9], grad_y), *_fake_gradients(arguments[9:], grad_y)]
+    return [gradient for gradient, there in zip(gradients, given, strict=True) if there]
 
 
 def _save_bidirectional(ctx: Any, inputs: tuple, output: Tensor) -> None:
@@ -157,7 +175,7 @@ def causal_conv1d(
 def _(
     x: Tensor, weight: Tensor, bias: Tensor | None, initial_state: Tensor | None, silu: bool, reverse: bool, engine: str
 ) -> Tensor:
-    return x.new_empty(x.shape)
+    return torch.empty_like(x)
 
 
 @torch.library.custom_op("vmamba::causal_conv1d_backward", mutates_args=())
@@ -187,7 +205,7 @@ def _save_conv(ctx: Any, inputs: tuple, output: Tensor) -> None:
 
 
 def _conv_gradients(ctx: Any, grad_y: Tensor) -> tuple:
-    inputs = ctx.saved_tensors
+    inputs = ctx.saved_tensors  # asked for once: gradient checkpointing hands out what it computed anew one time only
     gradients = causal_conv1d_backward(grad_y, *inputs, *ctx.options)
     return *_empty_as_none(gradients, inputs), None, None, None
 
@@ -204,4 +222,11 @@ def _empty_as_none(gradients: Sequence[Tensor], inputs: Sequence[Tensor | None])
 
 
 def _fake_gradients(inputs: Sequence[Tensor | None], like: Tensor) -> list[Tensor]:
-    return [like.new_empty(0) if x is None else x.new_empty(x.shape) for x in inputs]
+    """Gradients lie in memory as their tensors do if those run along time; parameters' and states' are contiguous."""
+    *others, initial_state = inputs
+    gradients = [like.new_empty(0) if x is None else _fake_gradient(x) for x in others]
+    return [*gradients, like.new_empty(0) if initial_state is None else initial_state.new_empty(initial_state.shape)]
+
+
+def _fake_gradient(x: Tensor) -> Tensor:
+    return torch.empty_like(x) if x.dim() > 2 else x.new_empty(x.shape)

@@ -1,6 +1,6 @@
 """The public operators: arguments are checked, defaults filled in, an engine chosen."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import reduce
 from typing import Any, Literal, overload
@@ -118,7 +118,7 @@ def selective_scan(
     engine = choose(backend, "selective_scan", u.device)
     options = (delta_softplus, reverse, exclude_self)
     if engine in FAST:
-        y, last_state = custom_ops.selective_scan(*tensors, *options, engine)
+        y, last_state, _ = custom_ops.selective_scan(*tensors, *options, engine, _will_be_differentiated(tensors))
     else:
         with _in_its_own_precision(u.device):
             y, last_state = load(engine).selective_scan(*tensors, *options)
@@ -223,6 +223,10 @@ def _canonical(
     B, C = (x.unsqueeze(1) if x.dim() == 3 else x for x in (B, C))
     D, delta_bias, initial_state = (None if x is None else x.to(dtype) for x in (D, delta_bias, initial_state))
     return u, delta, A.to(dtype), B, C, D, z, delta_bias, initial_state
+
+
+def _will_be_differentiated(tensors: Iterable[Tensor | None]) -> bool:
+    return torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors)
 
 
 def _in_its_own_precision(device: torch.device) -> AbstractContextManager:

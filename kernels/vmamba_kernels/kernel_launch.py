@@ -16,7 +16,6 @@ from numba import types
 from numba.np.numpy_support import from_dtype
 from torch import Tensor
 
-from vmamba_kernels.kernel_revision import REVISION, REVISION_TYPE
 from vmamba_kernels.machine import TARGET
 from vmamba_kernels.thread_pool import run_together
 
@@ -39,7 +38,7 @@ def view(tensor: Tensor, dtype: torch.dtype, reverse: bool = False) -> np.ndarra
 
 def zeros(dtype: torch.dtype, *shape: int) -> np.ndarray:
     """An array of zeros that takes the room of one."""
-    return np.broadcast_to(np.zeros((), NUMPY[dtype]), shape)
+    return torch.zeros((), dtype=dtype).expand(shape).numpy()
 
 
 def view_or_zeros(tensor: Tensor | None, dtype: torch.dtype, *shape: int, reverse: bool = False) -> np.ndarray:
@@ -54,8 +53,11 @@ def empty(dtype: torch.dtype, *shape: int) -> np.ndarray:
 def workspace(dtype: torch.dtype, shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
     """Arrays of these shapes in one piece of memory; each is a whole number of vectors, so each is aligned."""
     memory = empty(dtype, sum(prod(shape) for shape in shapes))
-    ends = np.cumsum([prod(shape) for shape in shapes])
-    return [part.reshape(shape) for part, shape in zip(np.split(memory, ends[:-1]), shapes, strict=True)]
+    arrays = []
+    for shape in shapes:
+        arrays.append(memory[: prod(shape)].reshape(shape))
+        memory = memory[prod(shape) :]
+    return arrays
 
 
 def launch(
@@ -66,8 +68,8 @@ def launch(
     work: int,
     shapes: Sequence[tuple[int, ...]] = (),
 ) -> None:
-    """Run kernel(REVISION, *arguments, items, counter, *workspace) on as many threads as its work is worth, each with
-    its own workspace.
+    """Run kernel(*arguments, items, counter, *workspace) on as many threads as its work is worth, each with its own
+    workspace.
 
     Args:
         items: what the threads take from the counter, one after the other.
@@ -78,7 +80,7 @@ def launch(
     counter = np.zeros(1, np.int64)
     memory = [workspace(dtype, shapes) if shapes else [] for _ in range(threads)]
     run = _compiled(kernel, _shorthand((*arguments, items, counter, *memory[0])))
-    run_together(lambda thread: run(REVISION, *arguments, items, counter, *memory[thread]), threads)
+    run_together(lambda thread: run(*arguments, items, counter, *memory[thread]), threads)
 
 
 def _shorthand(value: Any) -> Any:
@@ -93,7 +95,7 @@ def _shorthand(value: Any) -> Any:
 @cache
 def _compiled(kernel: Any, shorthand: tuple) -> Callable:
     """The kernel for these types: from disk if it is there, else compiled now."""
-    return kernel.compile((REVISION_TYPE, *map(_numba_type, shorthand[1:])))
+    return kernel.compile(tuple(map(_numba_type, shorthand[1:])))
 
 
 def _numba_type(short: Any) -> types.Type:

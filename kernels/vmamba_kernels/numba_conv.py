@@ -10,12 +10,13 @@ its tokens tile by tile. A tile of inputs begins with the width − 1 tokens bef
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from vmamba_kernels.kernel_compilation import kernel, part
 from vmamba_kernels.machine import flush_denormals, restore_denormals, take_number
 from vmamba_kernels.numba_tiles import ask_for_tile, read_lanes, read_tile, write_lanes, write_tile
-from vmamba_kernels.vector_intrinsics import constant, fma, load, store
+from vmamba_kernels.vector_intrinsics import constant, fma
 from vmamba_kernels.vector_math import sigmoid
+from vmamba_kernels.vector_memory import load, store
 
 
 class Convolution(NamedTuple):
@@ -44,8 +45,8 @@ INPUT, OUTPUT, GRAD_OUTPUT, GRAD_INPUT = range(4)
 CONVOLUTION_TILES = 4
 
 
-@njit(nogil=True, cache=True)
-def convolve(revision, conv, y, items, counter, tiles, taps):
+@kernel
+def convolve(conv, y, items, counter, tiles, taps):
     """Fill y. All threads call this with the same counter and a workspace of their own.
 
     tiles: (CONVOLUTION_TILES, team, width − 1 + tokens in a tile, LANES).
@@ -80,8 +81,8 @@ def convolve(revision, conv, y, items, counter, tiles, taps):
     restore_denormals(mode)
 
 
-@njit(nogil=True, cache=True)
-def convolve_backward(revision, conv, grad, items, counter, tiles, taps, sums):
+@kernel
+def convolve_backward(conv, grad, items, counter, tiles, taps, sums):
     """Fill the gradients, from the last tile to the first. Workspace as in `convolve`; sums is shaped like taps."""
     mode = flush_denormals()
     before = conv.weight.shape[1] - 1
@@ -123,7 +124,7 @@ def convolve_backward(revision, conv, grad, items, counter, tiles, taps, sums):
     restore_denormals(mode)
 
 
-@njit
+@part
 def place_of_item(item, dim, lanes, blocks_in_team):
     """Batch element, first channel, and number of blocks of a work item."""
     channels_in_team = blocks_in_team * lanes
@@ -132,14 +133,14 @@ def place_of_item(item, dim, lanes, blocks_in_team):
     return b, first, min(blocks_in_team, -(-(dim - first) // lanes))
 
 
-@njit
+@part
 def channels_of_block(dim, first, lanes, k):
     """First channel and number of channels of block k of a team."""
     channel = first + k * lanes
     return channel, min(lanes, dim - channel)
 
 
-@njit
+@part
 def read_taps(conv, taps, channel, channels):
     """The filters of a block of channels, a vector for each tap, and then the bias."""
     for j in range(conv.weight.shape[1]):
@@ -147,14 +148,14 @@ def read_taps(conv, taps, channel, channels):
     read_lanes(taps[conv.weight.shape[1]], conv.bias, channel, channels)
 
 
-@njit
+@part
 def clear_rows(rows):
     zero = constant(load(rows, (0,)), 0.0, 0.0)
     for i in range(rows.shape[0]):
         store(rows, (i,), zero)
 
 
-@njit
+@part
 def filter_tile(outputs, inputs, taps, steps):
     """p_t = bias + Σ_j w_j x_{t − width + 1 + j}; row j of the inputs lies width − 1 − j tokens before the tile."""
     width = taps.shape[0] - 1
@@ -165,7 +166,7 @@ def filter_tile(outputs, inputs, taps, steps):
         store(outputs, (t,), p)
 
 
-@njit
+@part
 def filter_back(grad_inputs, grad_outputs, taps, steps):
     """The gradient of x_t is Σ_j w_j times that of p_{t + width − 1 − j}."""
     width = taps.shape[0] - 1
@@ -176,7 +177,7 @@ def filter_back(grad_inputs, grad_outputs, taps, steps):
         store(grad_inputs, (t,), total)
 
 
-@njit
+@part
 def undo_silu(grad_outputs, outputs, steps):
     """From the gradient of y to that of p."""
     for t in range(steps):
@@ -185,22 +186,25 @@ def undo_silu(grad_outputs, outputs, steps):
         store(grad_outputs, (t,), load(grad_outputs, (t,)) * gate * fma(p, 1.0 - gate, 1.0))
 
 
-@njit
+@part
 def gather_taps(sums, grad_outputs, inputs, steps):
-    """Add to the gradients of the taps, Σ_t x_{t − width + 1 + j} times that of p_t, and of the bias, their sum."""
+    """Add to the gradients of the taps, Σ_t x_{t − width + 1 + j} times that of p_t, and of the bias, their sum.
+
+    The tile has totals of its own first: see numba_scan_backward.py.
+    """
     width = sums.shape[0] - 1
     for j in range(width):
-        total = load(sums, (j,))
+        total = constant(load(sums, (j,)), 0.0, 0.0)
         for t in range(steps):
             total = fma(load(grad_outputs, (t,)), load(inputs, (t + j,)), total)
-        store(sums, (j,), total)
-    total = load(sums, (width,))
+        store(sums, (j,), load(sums, (j,)) + total)
+    total = constant(load(sums, (width,)), 0.0, 0.0)
     for t in range(steps):
         total = total + load(grad_outputs, (t,))
-    store(sums, (width,), total)
+    store(sums, (width,), load(sums, (width,)) + total)
 
 
-@njit
+@part
 def finish_block(grad, grad_outputs, grad_inputs, taps, sums, b, channel, channels):
     """Write the gradients of the taps and of the bias, and those of the inputs before the first."""
     width = taps.shape[0] - 1

@@ -2,25 +2,27 @@
 
 This file brings the arguments into the form that the kernels read (views wherever possible), cuts the work into items,
 and finishes what is left to add when the kernels return. What they do stands in numba_scan.py, numba_scan_backward.py
-and numba_conv.py; what they are written with in vector_intrinsics.py, vector_math.py and numba_tiles.py; how they are
-started in kernel_launch.py.
+and numba_conv.py; what they are written with in vector_intrinsics.py, vector_memory.py, vector_math.py and
+numba_tiles.py; how they are compiled and started in kernel_compilation.py and kernel_launch.py.
 
 Arguments come from custom_ops.py, validated. Reading backwards is a view with negative strides, so the kernels do not
 know of it. Half-precision inputs are widened first: nothing is computed below float32.
 """
 
+from collections.abc import Sequence
 from math import lcm
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vmamba_kernels import numba_conv, numba_scan, numba_scan_backward
+from vmamba_kernels import numba_conv, numba_scan, numba_scan_backward, numba_sums
 from vmamba_kernels.kernel_launch import empty, lanes, launch, view, view_or_zeros
 from vmamba_kernels.machine import TARGET
 
 # Sizes found by measurement. They decide the speed, and the order in which the gradients are added up.
-SCAN_TILE, SCAN_BACKWARD_TILE, CONVOLUTION_TILE = 32, 32, 32  # tokens
+SCAN_TILE, CONVOLUTION_TILE = 64, 32  # tokens
 ITEMS_WANTED = 8  # as many items of work at least, if there are as many blocks of channels
 LARGEST_TEAM = 4  # blocks of channels
 
@@ -40,16 +42,36 @@ def scan_forward(
     exclude_self: bool,
 ) -> tuple[Tensor, Tensor]:
     """y (batch, dim, length), laid out in memory as u is, and the last state (batch, dim, state)."""
+    arguments = (u, delta, A, B, C, D, z, delta_bias, initial_state, delta_softplus, reverse, exclude_self)
+    return _scan_forward(arguments, torch.empty(0, *saved_shape(u, A, B, C)[1:], dtype=A.dtype))
+
+
+def scan_and_save(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """y and the last state, as `scan_forward`, and the states that `scan_backward` starts from; its arguments."""
+    u, _, A, B, C, *_ = arguments
+    saved = torch.empty(saved_shape(u, A, B, C), dtype=A.dtype)
+    return *_scan_forward(arguments, saved), saved
+
+
+def saved_shape(u: Tensor, A: Tensor, B: Tensor, C: Tensor) -> tuple[int, ...]:
+    """The shape of the states before every tile: a quarter of the size of u for 16 states."""
+    groups = _groups(B, C)
+    blocks = groups * -(-u.shape[1] // (groups * lanes(A.dtype)))
+    return u.shape[0], -(-u.shape[2] // SCAN_TILE), blocks, *_groups_of_states(A)
+
+
+def _scan_forward(arguments: Sequence[Any], saved: Tensor) -> tuple[Tensor, Tensor]:
+    u, _, A, *_, reverse, _ = arguments
     work, states = A.dtype, _groups_of_states(A)
-    scan = _scan(u, delta, A, B, C, D, z, delta_bias, initial_state, delta_softplus, reverse, exclude_self)
+    scan = _scan(*arguments)
     y = torch.empty_like(u, dtype=work)
     last = torch.empty(u.shape[0], *A.shape, dtype=work)
     shapes = [
         (numba_scan.FORWARD_TILES, scan.team, SCAN_TILE, lanes(work)),
         (numba_scan.FORWARD_BLOCKS, scan.team, *states),
     ]
-    arguments = (scan, view(y, work, reverse), last.numpy())
-    launch(numba_scan.scan_forward, arguments, work, _items(scan, work), u.numel() * A.shape[1], shapes)
+    places = (scan, view(y, work, reverse), last.numpy(), saved.numpy())
+    launch(numba_scan.scan_forward, places, work, _items(scan, work), u.numel() * A.shape[1], shapes)
     return y.to(u.dtype), last
 
 
@@ -68,10 +90,18 @@ def scan_backward(
     delta_softplus: bool,
     reverse: bool,
     exclude_self: bool,
+    saved: Tensor | None = None,
 ) -> tuple[Tensor | None, ...]:
-    """The gradients of u, delta, A, B, C, D, z, delta_bias and initial_state; None where that is None."""
+    """The gradients of u, delta, A, B, C, D, z, delta_bias and initial_state; None where that is None.
+
+    saved: what `scan_and_save` returned for the same arguments; computed again if it is not given.
+    """
     work, states = A.dtype, _groups_of_states(A)
-    batch, dim, length = u.shape
+    batch, dim, _ = u.shape
+    if saved is None:
+        *_, saved = scan_and_save(
+            u, delta, A, B, C, D, z, delta_bias, initial_state, delta_softplus, reverse, exclude_self
+        )
     scan = _scan(u, delta, A, B, C, D, z, delta_bias, initial_state, delta_softplus, reverse, exclude_self)
     grad_u, grad_delta = torch.empty_like(u, dtype=work), torch.empty_like(delta, dtype=work)
     grad_z = grad_u if z is None else torch.empty_like(z, dtype=work)
@@ -90,15 +120,14 @@ def scan_backward(
         initial=grad_initial.numpy(),
     )
     shapes = [
-        (numba_scan_backward.BACKWARD_TILES, scan.team, SCAN_BACKWARD_TILE, lanes(work)),
+        (numba_scan_backward.BACKWARD_TILES, scan.team, SCAN_TILE, lanes(work)),
         (numba_scan_backward.BACKWARD_BLOCKS, scan.team, *states),
-        (numba_scan_backward.PATHS, SCAN_BACKWARD_TILE, states[1]),
+        (numba_scan_backward.PATHS, SCAN_TILE, states[1]),
         (numba_scan_backward.SUMS, scan.team, lanes(work)),
-        (-(-length // SCAN_BACKWARD_TILE), scan.team, *states),
     ]
     launch(
         numba_scan_backward.scan_backward,
-        (scan, grad),
+        (scan, saved.numpy(), grad),
         work,
         _items(scan, work),
         u.numel() * A.shape[1],
@@ -166,7 +195,7 @@ def conv_backward(
 def _scan(u, delta, A, B, C, D, z, delta_bias, initial_state, delta_softplus, reverse, exclude_self) -> numba_scan.Scan:
     work = A.dtype
     batch, dim, _ = u.shape
-    groups = lcm(*(m.shape[1] for m in (B, C) if m.dim() == 4))
+    groups = _groups(B, C)
     u_view = view(u, work, reverse)
     return numba_scan.Scan(
         u=u_view,
@@ -186,6 +215,11 @@ def _scan(u, delta, A, B, C, D, z, delta_bias, initial_state, delta_softplus, re
         groups=groups,
         team=_team(batch * groups * -(-dim // (groups * lanes(work)))),
     )
+
+
+def _groups(B: Tensor, C: Tensor) -> int:
+    """Groups of channels that share both B and C."""
+    return lcm(*(m.shape[1] for m in (B, C) if m.dim() == 4))
 
 
 def _team(blocks: int) -> int:
@@ -243,8 +277,8 @@ def _gradient_of_map(B_or_C: Tensor, parts: np.ndarray, work: torch.dtype, rever
         return _sum_over_batch(parts[0]).to(B_or_C.dtype)
     batch, groups, states, length = B_or_C.shape
     by_team = parts.reshape(batch * groups, -1 if parts.size else 0, length * parts.shape[3])
-    slabs = -(-by_team.shape[2] // numba_scan_backward.SLAB)
-    launch(numba_scan_backward.add_teams, (by_team,), work, batch * groups * slabs, by_team.size)
+    slabs = -(-by_team.shape[2] // numba_sums.SLAB)
+    launch(numba_sums.add_teams, (by_team, lanes(work)), work, batch * groups * slabs, by_team.size)
     total = by_team[:, :1].reshape(batch, groups, length, parts.shape[3])[..., :states]
     gradient = torch.empty_like(B_or_C, dtype=work)
     view(gradient, work, reverse)[...] = total.swapaxes(2, 3)

@@ -16,22 +16,19 @@ Index names: b batch element, g group, k block within the team, s group of STATE
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from vmamba_kernels.kernel_compilation import inlined_part, kernel, part
 from vmamba_kernels.machine import flush_denormals, restore_denormals, take_number
-from vmamba_kernels.numba_tiles import ask_for_tile, read_block, read_lanes, read_tile, write_block, write_tile
-from vmamba_kernels.vector_intrinsics import (
-    STATES,
-    absolute,
-    add_products,
-    fma,
-    load,
-    load_block,
-    repeat,
-    spread,
-    store,
-    where_less,
+from vmamba_kernels.numba_tiles import (
+    ask_for_tile,
+    copy_block,
+    read_block,
+    read_lanes,
+    read_tile,
+    write_block,
+    write_tile,
 )
+from vmamba_kernels.vector_intrinsics import STATES, absolute, add_products, fma, repeat, where_less
 from vmamba_kernels.vector_math import (
     LARGEST_EXPONENT,
     fraction_grown,
@@ -41,6 +38,7 @@ from vmamba_kernels.vector_math import (
     softplus,
     whole_exponent,
 )
+from vmamba_kernels.vector_memory import load, load_block, spread, store
 
 
 class Scan(NamedTuple):
@@ -75,10 +73,12 @@ DELTA, U, X, Y = range(4)
 FORWARD_TILES = 4
 
 
-@njit(nogil=True, cache=True)
-def scan_forward(revision, scan, y, last, items, counter, tiles, blocks):
-    """Fill y and last. All threads call this with the same counter and a workspace of their own.
+@kernel
+def scan_forward(scan, y, last, saved, items, counter, tiles, blocks):
+    """Fill y, last and saved. All threads call this with the same counter and a workspace of their own.
 
+    saved: the state before every tile, for the backward; (batch, tiles in the sequence, blocks of channels, groups of
+        states, STATES × LANES), or with no batch at all if nobody wants it.
     tiles: (FORWARD_TILES, team, tokens in a tile, LANES).
     blocks: (FORWARD_BLOCKS, team, groups of states, STATES × LANES).
     """
@@ -86,12 +86,12 @@ def scan_forward(revision, scan, y, last, items, counter, tiles, blocks):
     item = take_number(counter)
     while item < items:
         b, g, _, first, end = place_of_item(item, scan.u.shape[1], scan.groups, scan.team * tiles.shape[3])
-        scan_item(scan, y, last, tiles, blocks, b, g, first, end)
+        scan_item(scan, y, last, saved, tiles, blocks, b, g, first, end)
         item = take_number(counter)
     restore_denormals(mode)
 
 
-@njit
+@part
 def place_of_item(item, dim, groups, channels_in_team):
     """Where a work item lies: batch element, group, number among its teams, and the channels first ≤ d < end."""
     channels_in_group = dim // groups
@@ -102,11 +102,12 @@ def place_of_item(item, dim, groups, channels_in_team):
     return b, g, team, first, min(first + channels_in_team, (g + 1) * channels_in_group)
 
 
-@njit
-def scan_item(scan, y, last, tiles, blocks, b, g, first, end):
+@part
+def scan_item(scan, y, last, saved, tiles, blocks, b, g, first, end):
     """Scan the channels first ≤ d < end of batch element b, from their first token to their last."""
     lanes, length = tiles.shape[3], tiles.shape[2]
-    B, C = map_of_group(scan.B, b, g, scan.groups), map_of_group(scan.C, b, g, scan.groups)
+    first_block = number_of_block(first, g, scan.u.shape[1] // scan.groups, lanes)
+    B, C = scan.B[place_in_map(scan.B, b, g, scan.groups)], scan.C[place_in_map(scan.C, b, g, scan.groups)]
     for k in range(blocks_in(first, end, lanes)):
         channel, channels = channels_of_block(first, end, lanes, k)
         prepare_rates(scan, blocks[:, k], channel, channels)
@@ -115,6 +116,8 @@ def scan_item(scan, y, last, tiles, blocks, b, g, first, end):
         steps = min(length, y.shape[2] - start)
         for k in range(blocks_in(first, end, lanes)):
             channel, channels = channels_of_block(first, end, lanes, k)
+            if saved.shape[0] > 0:
+                copy_block(saved[b, start // length, first_block + k], blocks[STATE, k])
             tile = tiles[:, k]
             read_tile(tile[DELTA], scan.delta, b, channel, channels, start, steps)
             read_tile(tile[U], scan.u, b, channel, channels, start, steps)
@@ -126,7 +129,7 @@ def scan_item(scan, y, last, tiles, blocks, b, g, first, end):
                     ask_for_tile(scan.u, b, channel, start + length, length)
                 elif s == 2 and scan.gated:
                     ask_for_tile(scan.z, b, channel, start + length, length)
-                carry_states(scan, True, blocks[:, k, s], B, C, tile, s, start, steps)
+                carry_states(scan, blocks[:, k, s], B, C, tile, s, start, steps)
             if scan.gated:
                 read_tile(tile[U], scan.z, b, channel, channels, start, steps)
                 apply_gate(tile, steps)
@@ -136,25 +139,31 @@ def scan_item(scan, y, last, tiles, blocks, b, g, first, end):
         write_block(last[b], blocks[STATE, k], channel, channels)
 
 
-@njit
-def map_of_group(B_or_C, b, g, groups):
-    """The (length, state) array of B or C that a group of channels reads; if it is constant, (dim, state)."""
-    return B_or_C[b if B_or_C.shape[0] > 1 else 0, g * B_or_C.shape[1] // groups]
+@part
+def place_in_map(B_or_C, b, g, groups):
+    """Where the array of B or C lies that a group of channels reads: (length, state), or (dim, state) if constant."""
+    return b if B_or_C.shape[0] > 1 else 0, g * B_or_C.shape[1] // groups
 
 
-@njit
+@part
 def blocks_in(first, end, lanes):
     return (end - first + lanes - 1) // lanes
 
 
-@njit
+@part
+def number_of_block(channel, g, channels_in_group, lanes):
+    """The number of the block that begins with this channel of group g, counted over all groups."""
+    return g * blocks_in(0, channels_in_group, lanes) + (channel - g * channels_in_group) // lanes
+
+
+@part
 def channels_of_block(first, end, lanes, k):
     """First channel and number of channels of block k of a team."""
     channel = first + k * lanes
     return channel, min(lanes, end - channel)
 
 
-@njit
+@part
 def prepare_rates(scan, block, channel, channels):
     """What does not change along the sequence: rates of decay, and B and C where they are constant."""
     read_block(block[RATE], scan.A, channel, channels)
@@ -169,7 +178,7 @@ def prepare_rates(scan, block, channel, channels):
         read_block(block[OWN_C], scan.C[0, 0], channel, channels)
 
 
-@njit
+@part
 def prepare_steps(tile, bias, D, channel, channels, steps, use_softplus):
     """In a tile that holds Δ and u: Δ' in place of Δ, x = Δ' u, and the part of y that skips the states, D u."""
     read_lanes(tile[Y, 0], D, channel, channels)
@@ -186,20 +195,20 @@ def prepare_steps(tile, bias, D, channel, channels, steps, use_softplus):
         store(tile, (Y, t), skip * u)
 
 
-@njit(forceinline=True)
-def carry_states(scan, read_out, block, B, C, tile, s, start, steps):
+@inlined_part
+def carry_states(scan, block, B, C, tile, s, start, steps):
     """`advance`, compiled separately for the two usual cases, where maps vary, and for the rest."""
     if scan.B_constant or scan.C_constant:
-        advance(scan.B_constant, scan.C_constant, scan.exclude_self, read_out, block, B, C, tile, s, start, steps)
+        advance(scan.B_constant, scan.C_constant, scan.exclude_self, block, B, C, tile, s, start, steps)
     elif scan.exclude_self:
-        advance(False, False, True, read_out, block, B, C, tile, s, start, steps)
+        advance(False, False, True, block, B, C, tile, s, start, steps)
     else:
-        advance(False, False, False, read_out, block, B, C, tile, s, start, steps)
+        advance(False, False, False, block, B, C, tile, s, start, steps)
 
 
-@njit(forceinline=True)
-def advance(B_constant, C_constant, exclude_self, read_out, block, B, C, tile, s, start, steps):
-    """Carry STATES states of a block of channels through a tile; with `read_out`, add Σ C h to y."""
+@inlined_part
+def advance(B_constant, C_constant, exclude_self, block, B, C, tile, s, start, steps):
+    """Carry STATES states of a block of channels through a tile, adding Σ C h to y."""
     rate, tail, longest = (
         load_block(block, (RATE,)),
         load_block(block, (RATE_TAIL,)),
@@ -213,13 +222,12 @@ def advance(B_constant, C_constant, exclude_self, read_out, block, B, C, tile, s
         carried = grown(h, k, fraction_grown(step, rate, tail, k))  # exp(Δ' A) h
         B_t = load_block(block, (OWN_B,)) if B_constant else spread(B, (start + t, s * STATES))
         h = fma(repeat(load(tile, (X, t))), B_t, carried)
-        if read_out:
-            C_t = load_block(block, (OWN_C,)) if C_constant else spread(C, (start + t, s * STATES))
-            store(tile, (Y, t), add_products(load(tile, (Y, t)), carried if exclude_self else h, C_t))
+        C_t = load_block(block, (OWN_C,)) if C_constant else spread(C, (start + t, s * STATES))
+        store(tile, (Y, t), add_products(load(tile, (Y, t)), carried if exclude_self else h, C_t))
     store(block, (STATE,), h)
 
 
-@njit
+@part
 def apply_gate(tile, steps):
     """y silu(z), z having taken the place of u."""
     for t in range(steps):

@@ -7,23 +7,24 @@ With g the gradient of y before the gate, and G_t the gradient of the state h_t,
     dC_t = Σ_d g_t h_t        dB_t = Σ_d G_t x_t        dx_t = Σ_n G_t B_t        x = Δ' u
     dΔ'_t = u_t dx_t + Σ_n A F_t        dA = Σ_t Δ'_t F_t        F_t = G_t exp(Δ'_t A) h_{t−1}
 
-The states h are needed in the reverse of the order in which they arise. So an item first scans forward and keeps the
-state at the start of every tile (in the second cache: the array belongs to the thread, not to the sequence), then walks
-the tiles from the last to the first: within a tile it computes the states again, keeps them in the first cache, and
-walks back.
+The states h are needed in the reverse of the order in which they arise. So the forward scan saves the state before
+every tile, and an item walks the tiles from the last to the first: within a tile it computes the states again, keeps
+them in the cache, and walks back.
 
 With `exclude_self`, the own term x_t B_t does not reach y_t: B and x see only what comes from later tokens, G_t − C_t
 g_t, and C sees the state without it, exp(Δ' A) h_{t−1}.
 
-dB and dC are sums over channels. Each team writes sums of its own, and the teams are added in a fixed order afterwards;
-so are the batch elements for dA, dD and the gradient of the bias. The result does not depend on the number of threads.
+dB and dC are sums over channels. Each team writes sums of its own, and numba_sums.py adds them in a fixed order; so it
+goes with the batch elements for dA, dD and the gradient of the bias. The result does not depend on the number of
+threads. Sums over tokens are taken tile by tile first, and then over the tiles: of thousands of numbers added to one
+total, each would lose the digits that the total no longer holds.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from vmamba_kernels.kernel_compilation import inlined_part, kernel, part
 from vmamba_kernels.machine import flush_denormals, restore_denormals, take_number
 from vmamba_kernels.numba_scan import (
     DELTA,
@@ -32,14 +33,13 @@ from vmamba_kernels.numba_scan import (
     OWN_C,
     RATE,
     RATE_TAIL,
-    STATE,
     U,
     X,
     Y,
     blocks_in,
-    carry_states,
     channels_of_block,
-    map_of_group,
+    number_of_block,
+    place_in_map,
     place_of_item,
     prepare_rates,
     prepare_steps,
@@ -47,7 +47,6 @@ from vmamba_kernels.numba_scan import (
 from vmamba_kernels.numba_tiles import (
     ask_for_tile,
     clear_block,
-    copy_block,
     read_block,
     read_lanes,
     read_tile,
@@ -55,20 +54,9 @@ from vmamba_kernels.numba_tiles import (
     write_lanes,
     write_tile,
 )
-from vmamba_kernels.vector_intrinsics import (
-    STATES,
-    add_products,
-    constant,
-    fma,
-    load,
-    load_block,
-    repeat,
-    spread,
-    store,
-    store_lane_sums,
-    where_less,
-)
+from vmamba_kernels.vector_intrinsics import STATES, add_products, constant, fma, repeat, where_less
 from vmamba_kernels.vector_math import fraction_grown, grown, sigmoid, softplus_slope, whole_exponent
+from vmamba_kernels.vector_memory import load, load_block, spread, store, store_lane_sums
 
 
 class Gradients(NamedTuple):
@@ -103,36 +91,32 @@ PATHS = 4
 SUM_D, SUM_BIAS = range(2)
 SUMS = 2
 
-SLAB = 4096
-"""Numbers that `add_teams` adds up as one item of work."""
 
-
-@njit(nogil=True, cache=True)
-def scan_backward(revision, scan, grad, items, counter, tiles, blocks, path, sums, saved):
+@kernel
+def scan_backward(scan, saved, grad, items, counter, tiles, blocks, path, sums):
     """Fill the gradients. All threads call this with the same counter and a workspace of their own.
 
+    saved: as `scan_forward` fills it, with tiles of as many tokens.
     tiles: (BACKWARD_TILES, team, tokens in a tile, LANES).
     blocks: (BACKWARD_BLOCKS, team, groups of states, STATES × LANES).
     path: (PATHS, tokens in a tile, STATES × LANES).
     sums: (SUMS, team, LANES).
-    saved: (tiles in the sequence, team, groups of states, STATES × LANES).
     """
     mode = flush_denormals()
     item = take_number(counter)
     while item < items:
         b, g, team, first, end = place_of_item(item, scan.u.shape[1], scan.groups, scan.team * tiles.shape[3])
-        begin_item(scan, grad, tiles, blocks, sums, saved, b, g, first, end)
-        walk_back(scan, grad, tiles, blocks, path, sums, saved, b, g, team, first, end)
+        begin_item(scan, grad, blocks, sums, b, first, end)
+        walk_back(scan, saved, grad, tiles, blocks, path, sums, b, g, team, first, end)
         finish_item(scan, grad, blocks, sums, b, first, end)
         item = take_number(counter)
     restore_denormals(mode)
 
 
-@njit
-def begin_item(scan, grad, tiles, blocks, sums, saved, b, g, first, end):
-    """The scan forward, which keeps the state before every tile."""
-    lanes, length = tiles.shape[3], tiles.shape[2]
-    B, C = map_of_group(scan.B, b, g, scan.groups), map_of_group(scan.C, b, g, scan.groups)
+@part
+def begin_item(scan, grad, blocks, sums, b, first, end):
+    """What does not change along the sequence, and the sums at their start."""
+    lanes = sums.shape[2]
     for k in range(blocks_in(first, end, lanes)):
         channel, channels = channels_of_block(first, end, lanes, k)
         for row in (GRAD_A, GRAD_OWN_B, GRAD_OWN_C):
@@ -142,33 +126,16 @@ def begin_item(scan, grad, tiles, blocks, sums, saved, b, g, first, end):
                 sums[row, k, i] = 0
         prepare_rates(scan, blocks[:, k], channel, channels)
         read_block(blocks[SYSTEM, k], scan.A, channel, channels)
-        read_block(blocks[STATE, k], scan.initial[b], channel, channels)
         read_block(blocks[GRAD_STATE, k], grad.last[b], channel, channels)
-    for c in range(saved.shape[0]):
-        start = c * length
-        steps = min(length, scan.u.shape[2] - start)
-        for k in range(blocks_in(first, end, lanes)):
-            copy_block(saved[c, k], blocks[STATE, k])
-            if c + 1 < saved.shape[0]:
-                channel, channels = channels_of_block(first, end, lanes, k)
-                tile = tiles[:, k]
-                read_tile(tile[DELTA], scan.delta, b, channel, channels, start, steps)
-                read_tile(tile[U], scan.u, b, channel, channels, start, steps)
-                prepare_steps(tile, scan.bias, scan.D, channel, channels, steps, scan.softplus)
-                for s in range(blocks.shape[2]):
-                    if s == 0:
-                        ask_for_tile(scan.delta, b, channel, start + length, length)
-                    elif s == 1:
-                        ask_for_tile(scan.u, b, channel, start + length, length)
-                    carry_states(scan, False, blocks[:, k, s], B, C, tile, s, start, steps)
 
 
-@njit
-def walk_back(scan, grad, tiles, blocks, path, sums, saved, b, g, team, first, end):
+@part
+def walk_back(scan, saved, grad, tiles, blocks, path, sums, b, g, team, first, end):
     """From the last tile to the first: the states of the tile once more, and the gradients against them."""
     lanes, length = tiles.shape[3], tiles.shape[2]
-    B, C = map_of_group(scan.B, b, g, scan.groups), map_of_group(scan.C, b, g, scan.groups)
-    for c in range(saved.shape[0] - 1, -1, -1):
+    first_block = number_of_block(first, g, scan.u.shape[1] // scan.groups, lanes)
+    B, C = scan.B[place_in_map(scan.B, b, g, scan.groups)], scan.C[place_in_map(scan.C, b, g, scan.groups)]
+    for c in range(saved.shape[1] - 1, -1, -1):
         start = c * length
         steps = min(length, scan.u.shape[2] - start)
         for k in range(blocks_in(first, end, lanes)):
@@ -179,7 +146,9 @@ def walk_back(scan, grad, tiles, blocks, path, sums, saved, b, g, team, first, e
             clear_block(path[GRAD_C])
             for k in range(blocks_in(first, end, lanes)):
                 ask_for_inputs(scan, grad, b, first + k * lanes, start - length, length, s)
-                return_states(scan, blocks[:, k, s], saved[c, k, s], B, C, tiles[:, k], path, s, start, steps)
+                return_states(
+                    scan, blocks[:, k, s], saved[b, c, first_block + k, s], B, C, tiles[:, k], path, s, start, steps
+                )
             for t in range(steps):
                 if not scan.B_constant:
                     store_lane_sums(grad.B, (b, team, start + t, s * STATES), load_block(path, (GRAD_B, t)))
@@ -190,7 +159,7 @@ def walk_back(scan, grad, tiles, blocks, path, sums, saved, b, g, team, first, e
             finish_tile(scan, grad, tiles[:, k], sums[:, k], b, channel, channels, start, steps)
 
 
-@njit
+@part
 def ask_for_inputs(scan, grad, b, channel, start, steps, s):
     """Let memory fetch the inputs of an earlier tile, one of them for each group of states."""
     if s == 0:
@@ -203,7 +172,7 @@ def ask_for_inputs(scan, grad, b, channel, start, steps, s):
         ask_for_tile(scan.z, b, channel, start, steps)
 
 
-@njit
+@part
 def prepare_tile(scan, grad, tile, b, channel, channels, start, steps):
     """All that a tile needs before its states: as in the forward scan, and what the gate does to the gradient of y."""
     read_tile(tile[DELTA], scan.delta, b, channel, channels, start, steps)
@@ -223,7 +192,7 @@ def prepare_tile(scan, grad, tile, b, channel, channels, start, steps):
             store(tile, (GRAD_Y, t), grad_y * z * gate)
 
 
-@njit(forceinline=True)
+@inlined_part
 def return_states(scan, block, saved, B, C, tile, path, s, start, steps):
     """`retrace` and `go_back`, compiled separately for the two usual cases, where maps vary, and for the rest."""
     constant_B, constant_C, without_self = scan.B_constant, scan.C_constant, scan.exclude_self
@@ -238,7 +207,7 @@ def return_states(scan, block, saved, B, C, tile, path, s, start, steps):
         go_back(False, False, False, block, B, C, tile, path, s, start, steps)
 
 
-@njit(forceinline=True)
+@inlined_part
 def retrace(B_constant, C_constant, exclude_self, block, saved, B, C, tile, path, s, start, steps):
     """Carry STATES states through the tile as `advance` does, keeping exp(Δ' A) h and w of every token."""
     rate, tail, longest = (
@@ -261,12 +230,12 @@ def retrace(B_constant, C_constant, exclude_self, block, saved, B, C, tile, path
         store(path, (FRACTION, t), w)
 
 
-@njit(forceinline=True)
+@inlined_part
 def go_back(B_constant, C_constant, exclude_self, block, B, C, tile, path, s, start, steps):
     """Carry the gradient G of STATES states back through the tile, adding to every gradient that it meets."""
     rate, longest, A = load_block(block, (RATE,)), load_block(block, (LONGEST_STEP,)), load_block(block, (SYSTEM,))
-    G, grad_A = load_block(block, (GRAD_STATE,)), load_block(block, (GRAD_A,))
-    grad_own_B, grad_own_C = load_block(block, (GRAD_OWN_B,)), load_block(block, (GRAD_OWN_C,))
+    G = load_block(block, (GRAD_STATE,))
+    grad_A = grad_own_B = grad_own_C = constant(G, 0.0, 0.0)
     for t in range(steps - 1, -1, -1):
         step, x = repeat(load(tile, (DELTA, t))), repeat(load(tile, (X, t)))
         grad_y = repeat(load(tile, (GRAD_Y, t)))
@@ -291,17 +260,17 @@ def go_back(B_constant, C_constant, exclude_self, block, B, C, tile, path, s, st
         k = whole_exponent(where_less(longest, step, longest, step), rate)
         G = grown(G, k, load_block(path, (FRACTION, t)))
     store(block, (GRAD_STATE,), G)
-    store(block, (GRAD_A,), grad_A)
-    store(block, (GRAD_OWN_B,), grad_own_B)
-    store(block, (GRAD_OWN_C,), grad_own_C)
+    store(block, (GRAD_A,), load_block(block, (GRAD_A,)) + grad_A)
+    store(block, (GRAD_OWN_B,), load_block(block, (GRAD_OWN_B,)) + grad_own_B)
+    store(block, (GRAD_OWN_C,), load_block(block, (GRAD_OWN_C,)) + grad_own_C)
 
 
-@njit
+@part
 def finish_tile(scan, grad, tile, sums, b, channel, channels, start, steps):
     """The gradients of u, Δ and z from what the states have left in the tile."""
     read_lanes(tile[X, 0], scan.D, channel, channels)
     skip = load(tile, (X, 0))
-    sum_D, sum_bias = load(sums, (SUM_D,)), load(sums, (SUM_BIAS,))
+    sum_D = sum_bias = constant(skip, 0.0, 0.0)
     for t in range(steps):
         u, step = load(tile, (U, t)), load(tile, (DELTA, t))
         grad_y, grad_x = load(tile, (GRAD_Y, t)), load(tile, (GRAD_X, t))
@@ -313,15 +282,15 @@ def finish_tile(scan, grad, tile, sums, b, channel, channels, start, steps):
         store(tile, (U, t), fma(grad_x, step, grad_y * skip))
         store(tile, (DELTA, t), grad_delta)
         store(tile, (Y, t), load(tile, (Y, t)) * load(tile, (GRAD_GATE, t)))
-    store(sums, (SUM_D,), sum_D)
-    store(sums, (SUM_BIAS,), sum_bias)
+    store(sums, (SUM_D,), load(sums, (SUM_D,)) + sum_D)
+    store(sums, (SUM_BIAS,), load(sums, (SUM_BIAS,)) + sum_bias)
     write_tile(grad.u, tile[U], b, channel, channels, start, steps)
     write_tile(grad.delta, tile[DELTA], b, channel, channels, start, steps)
     if scan.gated:
         write_tile(grad.z, tile[Y], b, channel, channels, start, steps)
 
 
-@njit
+@part
 def finish_item(scan, grad, blocks, sums, b, first, end):
     """Write the gradients that gathered along the sequence."""
     lanes = sums.shape[2]
@@ -335,19 +304,3 @@ def finish_item(scan, grad, blocks, sums, b, first, end):
             write_block(grad.B[0, b], blocks[GRAD_OWN_B, k], channel, channels)
         if scan.C_constant:
             write_block(grad.C[0, b], blocks[GRAD_OWN_C, k], channel, channels)
-
-
-@njit(nogil=True, cache=True)
-def add_teams(revision, parts, items, counter):
-    """Add parts[row, 1:] to parts[row, 0], in their order. parts: (rows, teams, numbers), contiguous."""
-    mode = flush_denormals()
-    slabs = -(-parts.shape[2] // SLAB)
-    item = take_number(counter)
-    while item < items:
-        row, slab = divmod(item, slabs)
-        start, end = slab * SLAB, min((slab + 1) * SLAB, parts.shape[2])
-        for team in range(1, parts.shape[1]):
-            for i in range(start, end):
-                parts[row, 0, i] += parts[row, team, i]
-        item = take_number(counter)
-    restore_denormals(mode)

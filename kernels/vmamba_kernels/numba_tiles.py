@@ -8,12 +8,12 @@ number, so that nothing outside the tensor is touched.
 A packed block is an array (groups of states, STATES × LANES): what the states of as many channels hold.
 """
 
-from numba import njit
+from vmamba_kernels.kernel_compilation import part
+from vmamba_kernels.vector_intrinsics import STATES, constant
+from vmamba_kernels.vector_memory import copy_transposed, load, load_block, prefetch, store
 
-from vmamba_kernels.vector_intrinsics import STATES, constant, copy_transposed, load, load_block, prefetch, store
 
-
-@njit
+@part
 def read_tile(tile, source, batch, channel, channels, start, steps):
     """tile[t, i] = source[batch, channel + i, start + t] for i < channels and t < steps; other lanes become 0."""
     lanes = tile.shape[1]
@@ -37,7 +37,7 @@ def read_tile(tile, source, batch, channel, channels, start, steps):
             tile[row, i] = source[batch, channel + i, start + row] if i < channels else 0
 
 
-@njit
+@part
 def write_tile(target, tile, batch, channel, channels, start, steps):
     """target[batch, channel + i, start + t] = tile[t, i] for i < channels and t < steps."""
     lanes = tile.shape[1]
@@ -61,7 +61,7 @@ def write_tile(target, tile, batch, channel, channels, start, steps):
             target[batch, channel + i, start + row] = tile[row, i]
 
 
-@njit
+@part
 def ask_for_tile(source, batch, channel, start, steps):
     """Let memory fetch a tile that will be read soon, while there is something else to compute."""
     if source.strides[1] == source.itemsize:
@@ -69,21 +69,21 @@ def ask_for_tile(source, batch, channel, start, steps):
             prefetch(source, (batch, channel, t))
 
 
-@njit
+@part
 def read_lanes(vector, source, channel, channels):
     """vector[i] = source[channel + i] for i < channels; other lanes become 0."""
     for i in range(vector.shape[0]):
         vector[i] = source[channel + i] if i < channels else 0
 
 
-@njit
+@part
 def write_lanes(target, vector, channel, channels):
     """target[channel + i] = vector[i] for i < channels."""
     for i in range(channels):
         target[channel + i] = vector[i]
 
 
-@njit
+@part
 def read_block(block, source, channel, channels):
     """block[s] holds source[channel + i, STATES s + n] in lane i of state n, and 0 where there is no such number."""
     lanes = block.shape[1] // STATES
@@ -94,7 +94,7 @@ def read_block(block, source, channel, channels):
                 block[s, n * lanes + i] = source[channel + i, s * STATES + n] if inside else 0
 
 
-@njit
+@part
 def write_block(target, block, channel, channels):
     """The inverse of read_block, for the channels and states that there are."""
     lanes = block.shape[1] // STATES
@@ -103,14 +103,14 @@ def write_block(target, block, channel, channels):
             target[channel + i, n] = block[n // STATES, n % STATES * lanes + i]
 
 
-@njit
+@part
 def copy_block(target, source):
     """target = source, two packed blocks."""
     for s in range(source.shape[0]):
         store(target, (s,), load_block(source, (s,)))
 
 
-@njit
+@part
 def clear_block(block):
     """Zeros in a packed block."""
     zero = constant(load_block(block, (0,)), 0.0, 0.0)

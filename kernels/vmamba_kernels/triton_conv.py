@@ -142,9 +142,9 @@ tuned_conv_kernel = triton.autotune(
 def conv_forward(
     x: Tensor, weight: Tensor, bias: Tensor | None, initial_state: Tensor | None, silu: bool, reverse: bool
 ) -> Tensor:
-    """y (batch, dim, length) in the dtype of x."""
+    """y (batch, dim, length) in the dtype of x, laid out in memory as x is."""
     check_device(x)
-    y = x.new_empty(x.shape)
+    y = torch.empty_like(x)
     if x.shape[0] == 0:
         return y
     batch, dim, length = x.shape
@@ -176,7 +176,8 @@ def conv_backward(
     batch, dim, length = x.shape
     tile, width = GRADIENT_TILE, weight.shape[1]
     blocks = triton.cdiv(length + width - 1, tile.BLOCK_L)
-    dx, dinitial = (None if tensor is None else tensor.new_empty(tensor.shape) for tensor in (x, initial_state))
+    dx = torch.empty_like(x)
+    dinitial = None if initial_state is None else initial_state.new_empty(initial_state.shape)
     sums = [None if tensor is None else tensor.new_empty(batch, blocks, *tensor.shape) for tensor in (weight, bias)]
     gradient = ConvolutionGradient(
         token_view(grad_y),

@@ -140,7 +140,7 @@ class Cut:
 
 
 def scan_forward(*arguments: Any) -> tuple[Tensor, Tensor]:
-    """y and the last state. The arguments are those of Direction, in this order."""
+    """y, laid out in memory as u is, and the last state. The arguments are those of Direction, in this order."""
     return _forward([Direction(*arguments)])[0]
 
 
@@ -169,7 +169,7 @@ def _pair(arguments: Sequence[Any]) -> list[Direction]:
 
 def _forward(directions: list[Direction]) -> list[tuple[Tensor, Tensor]]:
     check_device(directions[0].u)
-    outputs = [(d.u.new_empty(d.u.shape), d.states()) for d in directions]
+    outputs = [(torch.empty_like(d.u), d.states()) for d in directions]
     if directions[0].u.shape[0] == 0:
         return outputs
     cut = Cut.of(directions, SCAN_TILES[0])
@@ -273,7 +273,7 @@ def _backward(grad_y: Tensor, grad_last: list[Tensor | None], directions: list[D
         heads = [torch.empty_like(chain.states) for chain in chains]
     chunk_starts = _chunk_starts(directions, cut, starts, tile)
     shared = [PartialSums(d, cut, tile) for d in directions]
-    whole = [[None if x is None else x.new_empty(x.shape) for x in (d.u, d.delta, d.z)] for d in directions]
+    whole = [[None if x is None else torch.empty_like(x) for x in (d.u, d.delta, d.z)] for d in directions]
     gradients = tuple(
         Gradient(
             token_view(grad_y),

@@ -89,7 +89,7 @@ def add_partial_sums(like: Tensor, partial: Tensor) -> Tensor:
     partial: (batch, blocks, length, state) for a B or C that changes along time, the blocks of a group side by side;
         (batch, segments, *shape of the tensor) for everything else.
     """
-    out = like.new_empty(like.shape)
+    out = torch.empty_like(like) if like.dim() == 4 else like.new_empty(like.shape)
     if like.dim() == 4:
         batch, groups, state, length = like.shape
         outer, terms, size, columns = batch * groups, partial.shape[1] // groups, length * state, state

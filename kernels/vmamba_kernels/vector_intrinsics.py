@@ -5,9 +5,8 @@ at once, and the *block*, `STATES` such vectors in one value: what `STATES` stat
 +, − and ×, with each other and with plain numbers. LLVM spreads a block over as many registers as the machine needs,
 so a kernel written with blocks keeps several independent chains of arithmetic in flight without saying so.
 
-Every function here becomes one or a few instructions inside the calling kernel. An index is a tuple of the leading
-indices of an array; the vector is read where they point, along the last axis of a contiguous array, or (for the inputs
-of a scan) along whichever axis the caller has found to have unit stride. Nothing checks bounds: the kernels do.
+Every function here becomes one or a few instructions inside the calling kernel. How vectors come from memory and get
+back stands in vector_memory.py.
 """
 
 import operator
@@ -58,16 +57,18 @@ def _widen(context, builder, value, from_type, vector: Vector):
     """A number in every lane; a vector as it is."""
     if isinstance(from_type, Vector):
         return value
-    return _splat(builder, context.cast(builder, value, from_type, vector.dtype), vector.count)
+    return splat(builder, context.cast(builder, value, from_type, vector.dtype), vector.count)
 
 
-def _splat(builder, scalar, count: int):
+def splat(builder, scalar, count: int):
+    """LLVM's way to a vector of one number."""
     empty = ir.Constant(ir.VectorType(scalar.type, count), ir.Undefined)
     first = builder.insert_element(empty, scalar, ir.Constant(ir.IntType(32), 0))
-    return _shuffle(builder, first, first, [0] * count)
+    return shuffle(builder, first, first, [0] * count)
 
 
-def _shuffle(builder, a, b, lanes_of_both: list[int]):
+def shuffle(builder, a, b, lanes_of_both: list[int]):
+    """The lanes chosen from two vectors, those of b counted on from those of a."""
     mask = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes_of_both)), lanes_of_both)
     return builder.shuffle_vector(a, b, mask)
 
@@ -188,19 +189,19 @@ def times_two_to(typingctx, a, k):
         parts = []
         for start in range(0, a.count, registers):
             chosen = list(range(start, start + registers))
-            x, power = (_shuffle(builder, value, value, chosen) for value in args)
+            x, power = (shuffle(builder, value, value, chosen) for value in args)
             everywhere, rounding = ir.Constant(ir.IntType(registers), -1), ir.Constant(ir.IntType(32), 4)
             parts.append(_call(builder, name, x.type, x, power, x, everywhere, rounding, suffix=False))
-        return _concatenate(builder, parts)
+        return concatenate(builder, parts)
 
     return a(a, k), by_instruction if TARGET.scalef else by_exponent
 
 
-def _concatenate(builder, parts: list):
+def concatenate(builder, parts: list):
     """One vector of the parts' lanes, in their order; their number is a power of two."""
     while len(parts) > 1:
         both = list(range(2 * parts[0].type.count))
-        parts = [_shuffle(builder, a, b, both) for a, b in zip(parts[::2], parts[1::2], strict=True)]
+        parts = [shuffle(builder, a, b, both) for a, b in zip(parts[::2], parts[1::2], strict=True)]
     return parts[0]
 
 
@@ -212,7 +213,7 @@ def repeat(typingctx, vector):
     """A block with this vector for each of its states."""
 
     def codegen(context, builder, sig, args):
-        return _shuffle(builder, args[0], args[0], list(range(vector.count)) * STATES)
+        return shuffle(builder, args[0], args[0], list(range(vector.count)) * STATES)
 
     return Vector(vector.dtype, vector.count * STATES)(vector), codegen
 
@@ -225,131 +226,8 @@ def add_products(typingctx, total, a, b):
         result, *blocks = args
         for state in range(STATES):
             chosen = list(range(state * total.count, (state + 1) * total.count))
-            x, y = (_shuffle(builder, block, block, chosen) for block in blocks)
+            x, y = (shuffle(builder, block, block, chosen) for block in blocks)
             result = _call(builder, "llvm.fmuladd", result.type, x, y, result)
         return result
 
     return total(total, a, b), codegen
-
-
-# Memory.
-
-
-def _pointer(context, builder, array_type, array, index_type, index, element=None):
-    """Where array[index] starts; trailing indices that are not given are 0."""
-    indices = cgutils.unpack_tuple(builder, index) if isinstance(index_type, types.BaseTuple) else [index]  # type: ignore[attr-defined]
-    zeros = [ir.Constant(ir.IntType(64), 0)] * (array_type.ndim - len(indices))
-    view = context.make_array(array_type)(context, builder, array)
-    pointer = cgutils.get_item_pointer(context, builder, array_type, view, [*indices, *zeros], wraparound=False)
-    return pointer if element is None else builder.bitcast(pointer, element.as_pointer())
-
-
-def _reader(count_of_states: int):
-    @intrinsic
-    def read(typingctx, array, index):
-        vector = Vector(array.dtype, count_of_states * lanes(array.dtype))
-
-        def codegen(context, builder, sig, args):
-            element = context.get_value_type(vector)
-            pointer = _pointer(context, builder, array, args[0], index, args[1], element)
-            return builder.load(pointer, align=array.dtype.bitwidth // 8)
-
-        return vector(array, index), codegen
-
-    return read
-
-
-load = _reader(1)  # the vector at array[index]
-load_block = _reader(STATES)  # the block at array[index]
-
-
-@intrinsic
-def store(typingctx, array, index, vector):
-    """Write a vector or a block to array[index]."""
-
-    def codegen(context, builder, sig, args):
-        pointer = _pointer(context, builder, array, args[0], index, args[1], args[2].type)
-        builder.store(args[2], pointer, align=array.dtype.bitwidth // 8)
-        return context.get_dummy_value()
-
-    return types.void(array, index, vector), codegen
-
-
-@intrinsic
-def prefetch(typingctx, array, index):
-    """Ask for the cache line of array[index], which will be read soon. The address may lie outside: nothing is read."""
-
-    def codegen(context, builder, sig, args):
-        byte = ir.IntType(8).as_pointer()
-        pointer = builder.bitcast(_pointer(context, builder, array, args[0], index, args[1]), byte)
-        flags = [ir.Constant(ir.IntType(32), flag) for flag in (0, 3, 1)]  # to read, keep close, data
-        function_type = ir.FunctionType(ir.VoidType(), [byte, *(flag.type for flag in flags)])
-        builder.call(
-            cgutils.get_or_insert_function(builder.module, function_type, "llvm.prefetch.p0"), [pointer, *flags]
-        )
-        return context.get_dummy_value()
-
-    return types.void(array, index), codegen
-
-
-@intrinsic
-def spread(typingctx, array, index):
-    """A block made of the STATES numbers that follow each other at array[index]: number n in every lane of state n."""
-    width = lanes(array.dtype)
-
-    def codegen(context, builder, sig, args):
-        pointer = _pointer(context, builder, array, args[0], index, args[1])
-        numbers = [builder.load(builder.gep(pointer, [ir.Constant(ir.IntType(64), n)])) for n in range(STATES)]
-        return _concatenate(builder, [_splat(builder, number, width) for number in numbers])
-
-    return Vector(array.dtype, STATES * width)(array, index), codegen
-
-
-@intrinsic
-def store_lane_sums(typingctx, array, index, block):
-    """array[index + n] = the sum of the lanes of state n, for the STATES numbers that follow each other there."""
-
-    def codegen(context, builder, sig, args):
-        sums = args[2]
-        while sums.type.count > STATES:
-            even, odd = (_shuffle(builder, sums, sums, list(range(first, sums.type.count, 2))) for first in (0, 1))
-            sums = builder.fadd(even, odd)
-        pointer = _pointer(context, builder, array, args[0], index, args[1], sums.type)
-        builder.store(sums, pointer, align=array.dtype.bitwidth // 8)
-        return context.get_dummy_value()
-
-    return types.void(array, index, block), codegen
-
-
-@intrinsic
-def copy_transposed(typingctx, target, target_index, target_stride, source, source_index, source_stride):
-    """Copy a square of LANES rows of LANES numbers, row i becoming column i, by butterflies in registers.
-
-    A row is contiguous; the next one lies `stride` bytes further, in the target and in the source.
-    """
-    width = lanes(target.dtype)
-
-    def row(builder, pointer, stride, i):
-        byte = builder.bitcast(pointer, ir.IntType(8).as_pointer())
-        moved = builder.gep(byte, [builder.mul(stride, ir.Constant(ir.IntType(64), i))])
-        return builder.bitcast(moved, pointer.type)
-
-    def codegen(context, builder, sig, args):
-        register = context.get_value_type(Vector(target.dtype, width))
-        to = _pointer(context, builder, target, args[0], target_index, args[1], register)
-        start = _pointer(context, builder, source, args[3], source_index, args[4], register)
-        size = target.dtype.bitwidth // 8
-        rows = [builder.load(row(builder, start, args[5], i), align=size) for i in range(width)]
-        swap = 1
-        while swap < width:  # exchange the off-diagonal quarters of every square of 2 · swap rows
-            upper = [lane if not lane & swap else width + lane - swap for lane in range(width)]
-            lower = [lane + swap if not lane & swap else width + lane for lane in range(width)]
-            for i in (i for i in range(width) if not i & swap):
-                a, b = rows[i], rows[i + swap]
-                rows[i], rows[i + swap] = _shuffle(builder, a, b, upper), _shuffle(builder, a, b, lower)
-            swap *= 2
-        for i in range(width):
-            builder.store(rows[i], row(builder, to, args[2], i), align=size)
-        return context.get_dummy_value()
-
-    return types.void(target, target_index, target_stride, source, source_index, source_stride), codegen

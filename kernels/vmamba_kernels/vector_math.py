@@ -12,8 +12,7 @@ form Ā: they carry (k, w) and compute Ā h as s + s w with s = 2ᵏ h, which co
 product with h.
 """
 
-from numba import njit
-
+from vmamba_kernels.kernel_compilation import inlined_part
 from vmamba_kernels.vector_intrinsics import absolute, constant, fma, horner, times_two_to, where_less
 
 # log₂ e as an unevaluated sum of two numbers.
@@ -87,7 +86,7 @@ SOFTPLUS_IS_IDENTITY_ABOVE = 20.0
 # The decay of a state.
 
 
-@njit(forceinline=True)
+@inlined_part
 def rate_in_octaves(a):
     """a · log₂ e as an unevaluated sum (rate, rate_tail), so that exp(Δ a) = 2^(Δ rate + Δ rate_tail)."""
     high = constant(a, LOG2_E_SINGLE[0], LOG2_E_DOUBLE[0])
@@ -96,21 +95,21 @@ def rate_in_octaves(a):
     return rate, fma(a, low, fma(a, high, -rate))
 
 
-@njit(forceinline=True)
+@inlined_part
 def whole_exponent(step, rate):
     """k: the whole number nearest to step · rate."""
     magic = constant(step, ROUND_SINGLE, ROUND_DOUBLE)
     return fma(step, rate, magic) - magic
 
 
-@njit(forceinline=True)
+@inlined_part
 def fraction_grown(step, rate, rate_tail, k):
     """w = 2ʳ − 1 for r = step · (rate + rate_tail) − k."""
     r = fma(step, rate_tail, fma(step, rate, -k))
     return r * horner(r, EXP2_SINGLE, EXP2_DOUBLE)
 
 
-@njit(forceinline=True)
+@inlined_part
 def grown(value, k, w):
     """value · 2ᵏ (1 + w)."""
     s = times_two_to(value, k)
@@ -120,7 +119,7 @@ def grown(value, k, w):
 # Functions of one vector.
 
 
-@njit(forceinline=True)
+@inlined_part
 def exponential_parts(x):
     """(k, e) with eˣ = 2ᵏ (1 + e), where e = eʳ − 1 for |r| ≤ ½ log 2; x is kept within what fits."""
     bounded = where_less(x, -LARGEST_EXPONENT, -LARGEST_EXPONENT, x)
@@ -131,14 +130,14 @@ def exponential_parts(x):
     return k, fma(r * r, horner(r, EXP_SINGLE, EXP_DOUBLE), r)
 
 
-@njit(forceinline=True)
+@inlined_part
 def exponential(x):
     """eˣ; may be infinite already above 2¹²⁷ (float64: 2¹⁰²³), the half of the largest number."""
     k, e = exponential_parts(x)
     return times_two_to(e + 1.0, k)
 
 
-@njit(forceinline=True)
+@inlined_part
 def softplus(x):
     """log(1 + eˣ) = max(x, 0) + log(1 + e⁻|x|), and x itself above 20; log(1 + e) = 2 artanh(e / (2 + e))."""
     e = exponential(-absolute(x))
@@ -148,7 +147,7 @@ def softplus(x):
     return where_less(SOFTPLUS_IS_IDENTITY_ABOVE, x, x, smooth)
 
 
-@njit(forceinline=True)
+@inlined_part
 def softplus_slope(y):
     """The derivative of softplus where its value is y: 1 − e⁻ʸ, precise for small y too; 1 where it is the identity."""
     k, e = exponential_parts(-y)
@@ -156,7 +155,7 @@ def softplus_slope(y):
     return where_less(SOFTPLUS_IS_IDENTITY_ABOVE, y, 1.0, (1.0 - power) - power * e)
 
 
-@njit(forceinline=True)
+@inlined_part
 def sigmoid(x):
     """1 / (1 + e⁻ˣ)."""
     return 1.0 / (exponential(-x) + 1.0)

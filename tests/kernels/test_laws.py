@@ -240,9 +240,37 @@ def test_the_operator_passes_the_checks_of_torch(engine: str) -> None:
     inputs = [arguments[n].requires_grad_() for n in ("u", "delta", "A")]
     inputs += [arguments[n][:, None].detach().requires_grad_() for n in ("B", "C")]
     operator = torch.ops.vmamba.selective_scan.default
-    torch.library.opcheck(operator, (*inputs, None, arguments["z"], None, None, True, False, False, needs(engine)))
+    for save in (False, True):
+        options = (True, False, False, needs(engine), save)
+        torch.library.opcheck(operator, (*inputs, None, arguments["z"], None, None, *options))
     x, weight = torch.randn(2, 3, 9, requires_grad=True), torch.randn(3, 4, requires_grad=True)
     torch.library.opcheck(custom_ops.causal_conv1d, (x, weight, None, None, True, False, engine))
+
+
+@pytest.mark.parametrize("engine", ["numba", "triton"])
+def test_outputs_and_gradients_lie_in_memory_as_the_inputs_do(engine: str) -> None:
+    """The models keep channels side by side, and what follows the operators is fastest if that stays so.
+
+    The operators must also say so to torch's compiler, which plans with the strides that their fake kernels give.
+    """
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    def transposed(*shape: int) -> Tensor:
+        return torch.randn(*shape).transpose(-1, -2).requires_grad_()
+
+    def strides() -> list[tuple[int, ...]]:
+        u, delta, z, B = transposed(2, 9, 4), transposed(2, 9, 4), transposed(2, 9, 4), transposed(2, 9, 3)
+        A, weight, state = transposed(3, 4), transposed(4, 4), transposed(2, 3, 4)
+        y = selective_scan(u, delta, A, B, B * 1.5, z=z, initial_state=state, backend=needs(engine))
+        x = causal_conv1d(u, weight, backend=engine)
+        leaves = (u, delta, z, B, A, weight, state)
+        gradients = torch.autograd.grad((y.sum(), x.sum()), leaves)
+        return [tensor.stride() for tensor in (y, x, *gradients)]
+
+    real = strides()
+    assert real[:6] == [(36, 1, 4)] * 5 + [(27, 1, 3)]
+    with FakeTensorMode():
+        assert strides() == real
 
 
 @pytest.mark.slow

@@ -11,7 +11,8 @@ import pytest
 from numba import njit
 from vmamba_kernels import vector_math
 from vmamba_kernels.machine import TARGET, flush_denormals, restore_denormals
-from vmamba_kernels.vector_intrinsics import constant, load, store
+from vmamba_kernels.vector_intrinsics import constant
+from vmamba_kernels.vector_memory import load, store
 
 EXPONENTIAL, SOFTPLUS, SIGMOID, SOFTPLUS_SLOPE = range(4)
 WIDER = {np.float32: np.float64, np.float64: np.longdouble}

@@ -103,7 +103,7 @@ LONGER = """
 # Whole vectors, whole tiles and their edges, in the layouts that are loaded and transposed in registers.
 dtype = torch.{dtype}
 torch.manual_seed(0)
-for dim, length, layout, reverse in itertools.product((16, 33), (31, 32, 65), LAYOUTS[:3], (False, True)):
+for dim, length, layout, reverse in itertools.product((16, 33), (31, 64, 129), LAYOUTS[:3], (False, True)):
     tensors = [lay(torch.rand(1, dim, length, dtype=dtype), layout) for _ in range(2)]
     tensors += [-torch.rand(dim, 16, dtype=dtype)]
     tensors += [lay(torch.rand(1, 1, 16, length, dtype=dtype), layout) for _ in range(2)]

@@ -52,6 +52,23 @@ def test_float64_gradients_agree_with_the_loop(scan: DrawnScan) -> None:
             assert error(gradient, truth) < 10 * DOUBLE, name
 
 
+def test_sums_over_many_tokens_keep_their_digits() -> None:
+    """The gradients of A, D and the bias are sums over all tokens. One total of 12545 numbers of a sign, as many as 64
+    frames have, is off by 3e-6; sums of 64 numbers and of 197 such sums, by less than a fifth of that.
+    """
+    generator = torch.Generator().manual_seed(0)
+    shape = (1, 16, 12545)
+    u, delta, z, grad_y = (0.5 + torch.rand(*shape, generator=generator) for _ in range(4))
+    B, C = (0.5 + torch.rand(1, 1, 4, shape[2], generator=generator) for _ in range(2))
+    A, D, bias = -1.0 - torch.rand(16, 4, generator=generator), torch.rand(16, generator=generator), torch.zeros(16)
+    tensors = (u, delta, A, B, C, D, z, bias, None)
+    ours = numba_cpu.scan_backward(grad_y, None, *tensors, False, False, False)
+    exact = (None if x is None else x.double() for x in tensors)
+    truth = numba_cpu.scan_backward(grad_y.double(), None, *exact, False, False, False)
+    for place, name in ((2, "A"), (5, "D"), (7, "delta_bias")):
+        assert error(ours[place], truth[place]) < 6e-7, name
+
+
 @settings(max_examples=20)
 @given(scans())
 def test_float32_is_as_precise_as_a_float32_loop(scan: DrawnScan) -> None:

@@ -141,8 +141,8 @@ def test_importing_the_engine_compiles_nothing() -> None:
 import sys
 import vmamba_kernels
 assert "numba" not in sys.modules
-from vmamba_kernels import numba_conv, numba_cpu, numba_scan, numba_scan_backward
-kernels = [numba_scan.scan_forward, numba_scan_backward.scan_backward, numba_scan_backward.add_teams]
+from vmamba_kernels import numba_conv, numba_cpu, numba_scan, numba_scan_backward, numba_sums
+kernels = [numba_scan.scan_forward, numba_scan_backward.scan_backward, numba_sums.add_teams]
 kernels += [numba_conv.convolve, numba_conv.convolve_backward]
 assert not any(kernel.signatures for kernel in kernels)
 """
@@ -167,14 +167,11 @@ def test_compiled_code_is_kept_for_each_processor(tmp_path: Path) -> None:
 
 
 def test_an_edit_in_a_companion_file_is_noticed(tmp_path: Path) -> None:
-    """Numba itself looks only at the file of the kernel; the revision in the kernels' types looks at all of them."""
+    """Numba itself looks only at the file of the kernel; the revision in the kernels' names looks at all of them."""
     edit = """
 from pathlib import Path
-from vmamba_kernels import kernel_revision
 read_bytes = Path.read_bytes
 Path.read_bytes = lambda path: read_bytes(path) + (b"# edited" if path.name == "vector_math.py" else b"")
-kernel_revision.REVISION_TYPE = kernel_revision.RevisionType(kernel_revision._digest())
-Path.read_bytes = read_bytes
 """
     cache = {"NUMBA_CACHE_DIR": str(tmp_path)}
     assert run_python(USES_DISK, **cache).split() == ["0", "1"]
@@ -183,34 +180,62 @@ Path.read_bytes = read_bytes
 
 def test_every_file_that_makes_a_kernel_counts_for_its_revision() -> None:
     """What the kernels import is in the list, and nothing that is not there."""
-    from vmamba_kernels import kernel_revision
+    from vmamba_kernels import kernel_compilation
 
-    folder = Path(kernel_revision.__file__).parent
-    pending, found = ["numba_scan", "numba_scan_backward", "numba_conv"], set()
+    folder = Path(kernel_compilation.__file__).parent
+    pending, found = ["numba_scan", "numba_scan_backward", "numba_sums", "numba_conv"], set()
     while pending:
         module = pending.pop()
         if module not in found:
             found.add(module)
             text = (folder / f"{module}.py").read_text(encoding="utf-8")
             pending += re.findall(r"from vmamba_kernels\.(\w+) import", text)
-    assert {f"{module}.py" for module in found} == set(kernel_revision.SOURCES)
+    assert {f"{module}.py" for module in found} == set(kernel_compilation.SOURCES)
+
+
+def copy_of_the_package(folder: Path) -> Path:
+    """The package as someone else has installed it, with nothing compiled; `folder` is what Python must search."""
+    import vmamba_kernels
+
+    package = folder / "vmamba_kernels"
+    package.mkdir(parents=True)
+    for file in Path(vmamba_kernels.__file__).parent.glob("*.py"):
+        (package / file.name).write_bytes(file.read_bytes())
+    return package
+
+
+def in_the_copy(package: Path) -> str:
+    """How a script begins that uses it."""
+    return (
+        f"import sys; sys.path.insert(0, {str(package.parent)!r}); sys.dont_write_bytecode = True\n"
+        "import vmamba_kernels; assert vmamba_kernels.__file__.startswith(sys.path[0])\n"
+    )
+
+
+def test_code_compiled_by_an_older_version_does_no_harm(tmp_path: Path) -> None:
+    """Numba's index names the classes of the arguments. Where one has moved since, the index can no longer be read."""
+    package = copy_of_the_package(tmp_path / "site")
+    kernels, home = package / "numba_conv.py", package / "former_home.py"
+    now = kernels.read_text(encoding="utf-8")
+    start, end = now.index("class Convolution("), now.index("class ConvolutionGradients(")
+    home.write_text("from typing import NamedTuple\nimport numpy as np\n" + now[start:end], encoding="utf-8")
+    lines = now[start:end].count("\n")  # Numba's file names hold the number of a kernel's first line
+    before = now[:start] + "from vmamba_kernels.former_home import Convolution" + "\n" * lines + now[end:]
+    kernels.write_text(before, encoding="utf-8")
+    assert run_python(in_the_copy(package) + USES_DISK).split() == ["0", "1"]
+    assert run_python(in_the_copy(package) + USES_DISK).split() == ["1", "0"]
+    kernels.write_text(now, encoding="utf-8")
+    home.unlink()
+    assert run_python(in_the_copy(package) + USES_DISK).split() == ["0", "1"]
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs file permissions")
 def test_a_package_that_cannot_be_written_to_works(tmp_path: Path) -> None:
     """Numba then keeps its code in the user's own cache folder, or nowhere."""
-    from vmamba_kernels import kernel_revision
-
-    source = Path(kernel_revision.__file__).parent
-    package = tmp_path / "site" / "vmamba_kernels"
-    package.mkdir(parents=True)
-    for file in source.glob("*.py"):
-        (package / file.name).write_bytes(file.read_bytes())
+    package = copy_of_the_package(tmp_path / "site")
     (package / "__pycache__").touch()  # a file where the folder would be: nobody, not even root, can write there
     home = tmp_path / "home"
     home.mkdir()
-    script = f"import sys; sys.path.insert(0, {str(package.parent)!r}); sys.dont_write_bytecode = True\n"
-    check = "import vmamba_kernels; assert vmamba_kernels.__file__.startswith(sys.path[0])\n"
     environment = {"HOME": str(home), "XDG_CACHE_HOME": str(home / ".cache")}
-    run_python(script + check + USES_DISK, **environment)
+    run_python(in_the_copy(package) + USES_DISK, **environment)
     assert list(home.rglob("*.nbi")), "nothing was kept in the user's cache folder"
