@@ -62,9 +62,6 @@ def test_without_gradients_nothing_is_computed_twice_or_kept():
         assert torch.equal(model(random_clip(model)), small_model()(random_clip(model)))
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the fast operators ask for what they saved twice, and checkpointing gives it once"
-)
 def test_the_fast_engine_computes_blocks_again_too():
     gradients = []
     for blocks in (0, 2):

@@ -91,10 +91,12 @@ def test_a_model_of_a_temporal_plan_gives_its_tokens_as_they_are_stored():
     assert torch.equal(other.forward_features(clip), plain.forward_features(clip))
 
 
-def test_a_clip_of_another_size_is_read_in_its_own_order():
-    model = shaken(small_model(scan_order="temporal_first"))
+@pytest.mark.parametrize(("cls_position", "index"), [("first", 0), ("middle", 12)])
+def test_a_clip_of_another_size_is_read_in_its_own_order(cls_position, index):
+    model = shaken(small_model(scan_order="temporal_first", cls_position=cls_position))
     order = model.reading_order(torch.zeros(1, 3, 4, 24, 16))
-    assert torch.equal(order.there, with_cls(temporal_first((4, 3, 2))))
+    assert torch.equal(order.there, insert_cls(temporal_first((4, 3, 2)), index))
+    assert torch.equal(order.there[order.back], torch.arange(25))
     assert model(torch.randn(1, 3, 4, 24, 16)).isfinite().all()
 
 

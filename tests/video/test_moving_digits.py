@@ -8,7 +8,7 @@ import torch
 
 from vmamba_edu.video import MOTIONS, SPLITS, moving_digits
 from vmamba_edu.video.digit_ink import Poses, coverage, ink_field, ink_heights
-from vmamba_edu.video.moving_digits import BACKGROUNDS, PAIRS
+from vmamba_edu.video.digit_scene import BACKGROUNDS, PAIRS
 
 SMALL = {"num_frames": 8, "size": 48, "background": "plain"}
 SEEDS = range(6)
@@ -199,7 +199,7 @@ class TestTheSample:
             ({"num_frames": 0}, "num_frames must be a whole number of at least 1"),
             ({"size": 0}, "height must be a whole number"),
             ({"size": (32, -1)}, "width must be a whole number"),
-            ({"background": "pink"}, "background must be one of soft, plain"),
+            ({"background": "pink"}, "background must be one of soft, plain, photo"),
             ({"split": "tests"}, "split must be one of train, validation, test"),
         ],
     )

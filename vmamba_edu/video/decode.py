@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from vmamba_edu.video.container import decoded, open_video
 from vmamba_edu.video.errors import read_error
 from vmamba_edu.video.frame_index import FrameIndex
 from vmamba_edu.video.orientation import Orientation
+from vmamba_edu.video.resizing import resize, short_side_size
 
 if TYPE_CHECKING:
     import av.container
@@ -24,12 +26,14 @@ _DECORD_CONTAINERS = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"}
 _DECORD_BATCH = 16  # frames copied out at a time, so that decord's own buffer stays small beside the clip
 
 
-def decode_frames(index: FrameIndex, numbers: np.ndarray) -> np.ndarray:
+def decode_frames(index: FrameIndex, numbers: np.ndarray, short_side: int | None = None) -> np.ndarray:
     """Decode the frames with these numbers.
 
     Args:
         index: of the file.
         numbers: (time,) int64, strictly increasing, each below index.num_frames.
+        short_side: resize every frame to it as soon as it is decoded, so that no two large ones are held; None keeps
+            the size.
 
     Returns:
         (time, height, width, 3) uint8, RGB.
@@ -37,10 +41,21 @@ def decode_frames(index: FrameIndex, numbers: np.ndarray) -> np.ndarray:
     Raises:
         VideoReadError: a frame is there but cannot be decoded.
     """
+    if short_side is not None:
+        return _decode_small(index, numbers, short_side)
     clip = np.empty((len(numbers), index.height, index.width, 3), np.uint8)
     if not (decord_is_exact(index) and _fill_with_decord(clip, index, numbers)):
-        for place, picture in enumerate(_pictures(index, numbers)):
+        for place, picture in enumerate(decoded_pictures(index, numbers)):
             clip[place] = picture
+    return clip
+
+
+def _decode_small(index: FrameIndex, numbers: np.ndarray, short_side: int) -> np.ndarray:
+    """With PyAV alone, which decodes one frame at a time (and is the faster one at frames far apart)."""
+    size = short_side_size(index.height, index.width, short_side)
+    clip = np.empty((len(numbers), *size, 3), np.uint8)
+    for place, picture in enumerate(decoded_pictures(index, numbers)):
+        clip[place] = resize(torch.from_numpy(picture.copy())[None], size[0], size[1])[0].numpy()
     return clip
 
 
@@ -79,8 +94,8 @@ def _agrees(reader: Any, index: FrameIndex) -> bool:
     return bool(np.allclose(starts - starts[0], index.seconds, rtol=1e-6, atol=1e-3))  # decord's are float32
 
 
-def _pictures(index: FrameIndex, numbers: np.ndarray) -> Iterator[np.ndarray]:
-    """The pictures with these numbers, one at a time; what is decoded on the way is let go at once."""
+def decoded_pictures(index: FrameIndex, numbers: np.ndarray) -> Iterator[np.ndarray]:
+    """The pictures with these (rising) numbers, one at a time; what is decoded on the way is let go at once."""
     found = 0
     for picture in _by_seeking(index, numbers):
         yield picture

@@ -10,6 +10,7 @@ a pixel looks as if it did (`coverage`).
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 _CELLS = 8  # the data set's pixels a side
+_FINE = 20  # points of the fine grid a cell
 _MARGIN = 2  # cells of empty paper around, in which strokes that touch the border end roundly
 _SIDE = _CELLS + 2 * _MARGIN
 _SMOOTHING = 0.6  # standard deviation of the interpolating Gaussian, in cells: less shows the grid, more melts the ink
@@ -63,20 +65,32 @@ def ink_heights(image: Float32[Tensor, "8 8"]) -> Float32[Tensor, "12 12"]:
 
 def ink_field(heights: Float32[Tensor, "12 12"]) -> Float32[Tensor, "3 points points"]:
     """The field of these heights on a fine grid, and its slopes along x and y, a unit of length being half the box."""
-    points = 20
-    weight = _interpolation(points)
-    field = weight @ heights @ weight.T
-    slope_y, slope_x = torch.gradient(field, spacing=2 / (_CELLS * points))
-    return torch.stack([field, slope_x, slope_y])
+    weight, slope = _interpolation(_FINE), _interpolation_slope(_FINE)
+    return torch.stack([weight @ heights @ weight.T, weight @ heights @ slope.T, slope @ heights @ weight.T])
 
 
+@cache
 def _interpolation(points: int) -> Float32[Tensor, "points cells"]:
     """Weights from the cells of a row to `points` points in each of them: Gaussian, and 1 in sum."""
+    weight, _ = _gaussian(points)
+    return weight / weight.sum(dim=1, keepdim=True)
+
+
+@cache
+def _interpolation_slope(points: int) -> Float32[Tensor, "points cells"]:
+    """How those weights change along the row, a unit of length being half the box: the quotient rule."""
+    weight, change = _gaussian(points)
+    total = weight.sum(dim=1, keepdim=True)
+    return (change - weight / total * change.sum(dim=1, keepdim=True)) / total * (_CELLS / 2)
+
+
+def _gaussian(points: int) -> tuple[Float32[Tensor, "points cells"], Float32[Tensor, "points cells"]]:
+    """A Gaussian about the middle of each cell at every point, and its slope, a unit of length being a cell."""
     place = (_count(_SIDE * points) + 0.5) / points
     distance = place[:, None] - (_count(_SIDE) + 0.5)
     weight = torch.exp(-0.5 * (distance / _SMOOTHING) ** 2)
     weight = weight * (distance.abs() < 5)  # beyond, it is below 1e-15, and soon denormal, which is slow
-    return weight / weight.sum(dim=1, keepdim=True)
+    return weight, -distance / _SMOOTHING**2 * weight
 
 
 def _count(number: int) -> Float32[Tensor, " number"]:

@@ -1,14 +1,12 @@
 """From frames as read to the tensor that a model takes."""
 
-import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float32, UInt8
 from torch import Tensor
 
-# Mean and standard deviation of ImageNet's red, green and blue, on a scale from 0 to 1: what published models are fed.
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+from vmamba_edu.video.normalisation import IMAGENET_MEAN, IMAGENET_STD
+from vmamba_edu.video.resizing import check_frames, short_side_size
 
 
 def clip_to_tensor(
@@ -29,9 +27,7 @@ def clip_to_tensor(
     Returns:
         (channel, time, height, width) float32; `[None]` in front makes it a batch of one.
     """
-    if frames.dtype != torch.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
-        got = f"{frames.dtype} of shape {tuple(frames.shape)}"
-        raise ValueError(f"frames must be uint8 (time, height, width, 3), but got {got}; give it read_clip(...).frames")
+    check_frames(frames)
     if size is not None and size < 1:
         raise ValueError(f"size must be at least 1 pixel, but got {size}; 224 is usual")
     clip = rearrange(frames, "time height width channel -> time channel height width").float() / 255
@@ -44,10 +40,9 @@ def clip_to_tensor(
 def _resize_short_side(clip: Tensor, size: int) -> Tensor:
     """(time, channel, height, width) with its short side `size` and its proportions kept."""
     height, width = clip.shape[-2:]
-    short = min(height, width)
-    if short == size:
+    if min(height, width) == size:
         return clip
-    new_size = (size * height // short, size * width // short)
+    new_size = short_side_size(height, width, size)
     # Antialiasing lets a bilinear resize overshoot nothing: values stay in [0, 1].
     return F.interpolate(clip, size=new_size, mode="bilinear", antialias=True, align_corners=False)
 

@@ -1,0 +1,54 @@
+"""Training flushes denormals to zero; whoever calls it does not."""
+
+import pytest
+import torch
+
+from vmamba_edu.training.denormals import run_flushing_denormals
+
+SMALLEST = 5e-324  # a denormal of double precision: what Python computes with shows the mode of its thread
+SUPPORTED = torch.set_flush_denormal(False)
+pytestmark = pytest.mark.skipif(not SUPPORTED, reason="this processor cannot flush denormals")
+
+
+def flushes_here() -> bool:
+    return SMALLEST * 1.0 == 0.0
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def flushes(denormals: torch.Tensor) -> tuple[bool, bool]:
+    """Of all of torch's threads that share this work: whether any does, and whether all do."""
+    zero = denormals * 1.0 == 0
+    return bool(zero.any()), bool(zero.all())
+
+
+def test_inside_they_are_zero_in_all_threads_and_outside_in_none(two_threads):
+    denormals = torch.full((1 << 20,), 1e-40)  # enough for torch to share out
+    assert flushes(denormals) == (False, False)
+    assert run_flushing_denormals(lambda _: flushes(denormals)) == (True, True)
+    assert flushes(denormals) == (False, False)
+    assert not flushes_here()
+
+
+def test_a_caller_who_flushes_goes_on_flushing():
+    torch.set_flush_denormal(True)
+    try:
+        assert run_flushing_denormals(lambda _: flushes_here())
+        assert flushes_here()
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def test_errors_come_through_and_the_mode_is_as_before():
+    def fail(_: object) -> None:
+        raise ArithmeticError("as it is")
+
+    with pytest.raises(ArithmeticError, match="as it is"):
+        run_flushing_denormals(fail)
+    assert not flushes_here()
