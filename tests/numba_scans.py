@@ -41,7 +41,7 @@ class DrawnScan:
 
 
 def loop_scan(u, delta, A, B, C, D, z, delta_bias, initial_state, delta_softplus, reverse, exclude_self):
-    """SPEC section 1, token after token, differentiable; computed in the dtype of the arguments."""
+    """The recurrence as it is written on paper, token after token, differentiable, in the dtype of the arguments."""
     batch, dim, length = u.shape
 
     def per_channel(m: Tensor) -> Tensor:

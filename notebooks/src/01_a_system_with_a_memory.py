@@ -85,12 +85,14 @@ show(
 #
 # </details>
 
+
 # %% nbgrader={"grade": false, "grade_id": "half-life", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def half_life(A):
     """(state,) eigenvalues in 1/s → (state,) the time in s after which half is left."""
     ### BEGIN SOLUTION
     return math.log(2) / -A.real
     ### END SOLUTION
+
 
 # %% nbgrader={"grade": true, "grade_id": "half-life-check", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 checks.half_life(half_life)
@@ -150,10 +152,7 @@ my_choice = "c"
 checks.turning(my_choice)
 
 # %%
-answers = {
-    f"a = {a:.2g}".replace("+0j", ""): torch.exp(torch.tensor(a) * t).real
-    for a in (-0.5 + 0j, -0.5 + 6j)
-}
+answers = {f"a = {a:.2g}".replace("+0j", ""): torch.exp(torch.tensor(a) * t).real for a in (-0.5 + 0j, -0.5 + 6j)}
 show(
     curves(t, answers, xlabel="time t (s)", ylabel="Re h"),
     alt="A decaying exponential, and an oscillation that stays between that decay and its mirror image below zero.",
@@ -186,12 +185,14 @@ show(
 #
 # </details>
 
+
 # %% nbgrader={"grade": false, "grade_id": "impulse-response", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def impulse_response(A, B, C, t):
     """Three (state,) vectors and (time,) moments in s → (time,) the output after a pulse of area 1 at time 0."""
     ### BEGIN SOLUTION
     return torch.exp(t[:, None] * A) @ (B * C)
     ### END SOLUTION
+
 
 # %% nbgrader={"grade": true, "grade_id": "impulse-response-check", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.impulse_response(impulse_response)
@@ -212,12 +213,14 @@ checks.impulse_response(impulse_response)
 #
 # </details>
 
+
 # %% nbgrader={"grade": false, "grade_id": "step-response", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def step_response(A, B, C, t):
     """Three (state,) vectors and (time,) moments in s → (time,) the output after the input went from 0 to 1."""
     ### BEGIN SOLUTION
     return ((torch.exp(t[:, None] * A) - 1) / A) @ (B * C)
     ### END SOLUTION
+
 
 # %% nbgrader={"grade": true, "grade_id": "step-response-check", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.step_response(step_response)
@@ -256,7 +259,9 @@ my_choice = "rates"
 # %%
 wanted = torch.exp(-0.5 * ((t - 1) / 0.08) ** 2)  # an echo after one second
 rates = torch.exp(t[:, None] * -torch.arange(1, 17).double())  # 16 rates: this is where Mamba starts
-waves = torch.exp(t[:, None] * torch.complex(torch.full((8,), -0.5).double(), 2 * math.pi / 3 * torch.arange(8).double()))
+waves = torch.exp(
+    t[:, None] * torch.complex(torch.full((8,), -0.5).double(), 2 * math.pi / 3 * torch.arange(8).double())
+)
 mixtures = {"16 rates": rates, "8 frequencies": torch.cat([waves.real, waves.imag], dim=1)}
 echoes = {"wanted": wanted}
 for name, states in mixtures.items():

@@ -51,6 +51,7 @@ generator = torch.manual_seed(0)
 #
 # </details>
 
+
 # %% nbgrader={"grade": false, "grade_id": "zero-order-hold", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def zero_order_hold(A, B, delta):
     """A, B: (dim, state); delta: (dim,) in s → A_bar, B_bar: (dim, state) each."""
@@ -59,6 +60,7 @@ def zero_order_hold(A, B, delta):
     B_bar = (A_bar - 1) / A * B
     return A_bar, B_bar
     ### END SOLUTION
+
 
 # %% nbgrader={"grade": true, "grade_id": "zero-order-hold-check", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.zero_order_hold(zero_order_hold)
@@ -78,11 +80,17 @@ print(f"largest difference at the ends of the ten steps: {(fine[999::1000] - coa
 
 # %%
 seconds = torch.arange(1, 10001).double() / 2000
-after_each_step = torch.cat([torch.zeros(1000), coarse[:-1].repeat_interleave(1000)])  # each value stands from its moment on
+after_each_step = torch.cat(
+    [torch.zeros(1000), coarse[:-1].repeat_interleave(1000)]
+)  # each value stands from its moment on
 show(
     curves(
         seconds,
-        {"input, held": x.repeat_interleave(1000), "state, 10 000 small steps": fine, "state, 10 steps": after_each_step},
+        {
+            "input, held": x.repeat_interleave(1000),
+            "state, 10 000 small steps": fine,
+            "state, 10 steps": after_each_step,
+        },
         xlabel="time t (s)",
         ylabel="x, h",
     ),
@@ -161,12 +169,14 @@ for name, rule in RULES.items():
 #
 # </details>
 
+
 # %% nbgrader={"grade": false, "grade_id": "largest-stable-step", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def largest_stable_step(A):
     """(state,) complex eigenvalues in 1/s → (state,) steps in s."""
     ### BEGIN SOLUTION
     return -2 * A.real / (A.real**2 + A.imag**2)
     ### END SOLUTION
+
 
 # %% nbgrader={"grade": true, "grade_id": "largest-stable-step-check", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
 checks.largest_stable_step(largest_stable_step)
@@ -191,6 +201,7 @@ print(f"Mamba's first A is -1 … -16; Euler's rule needs Δ below {limits.min()
 #
 # </details>
 
+
 # %% nbgrader={"grade": false, "grade_id": "bilinear", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def my_bilinear(A, B, delta):
     """A, B: (dim, state); delta: (dim,) in s → A_bar, B_bar: (dim, state) each."""
@@ -198,6 +209,7 @@ def my_bilinear(A, B, delta):
     half = delta[:, None] * A / 2
     return (1 + half) / (1 - half), delta[:, None] * B / (1 - half)
     ### END SOLUTION
+
 
 # %% nbgrader={"grade": true, "grade_id": "bilinear-check", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.bilinear(my_bilinear)
@@ -223,7 +235,9 @@ truth = (1 - torch.exp(torch.tensor(-2.0).double())) / 2
 counts = torch.tensor([1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024])
 errors = {}
 for name, rule in RULES.items():
-    found = torch.stack([recur(*rule(a, one, 1 / n[None].double()), one, torch.ones(1, 1, int(n)).double())[0, 0, -1] for n in counts])
+    found = torch.stack(
+        [recur(*rule(a, one, 1 / n[None].double()), one, torch.ones(1, 1, int(n)).double())[0, 0, -1] for n in counts]
+    )
     errors[name] = ((found - truth).abs() / truth).clamp(min=1e-16)
 show(
     curves(1 / counts, errors, xlabel="step Δ (s)", ylabel="relative error", log="xy"),
@@ -286,8 +300,10 @@ u, delta = torch.randn(1, 1, 200).double(), torch.tensor([0.69]).double()
 held = recur(*RULES["zero_order_hold"](A, B, delta), C, u)
 same_B = recur(*RULES["mamba"](A, B, delta), C, u)
 other_B = recur(*RULES["mamba"](A, B * expm1_ratio(delta[:, None] * A), delta), C, u)
-print(f"the same B: {((same_B - held).norm() / held.norm()).item():.0%} off;   B times the ratio: "
-      f"{((other_B - held).norm() / held.norm()).item():.0e} off")
+print(
+    f"the same B: {((same_B - held).norm() / held.norm()).item():.0%} off;   B times the ratio: "
+    f"{((other_B - held).norm() / held.norm()).item():.0e} off"
+)
 
 # %% [markdown]
 # Second, $\Delta$ chosen by the input, step by step, as Mamba does it (lesson 04). Now the ratio changes with every token,

@@ -54,6 +54,7 @@ generator = torch.Generator().manual_seed(0)
 #
 # </details>
 
+
 # %% nbgrader={"grade": false, "grade_id": "recurrence", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def recurrence(A_bar, B_bar, C, u):
     """A_bar, B_bar, C: (dim, state); u: (dim, length) → y: (dim, length)."""
@@ -64,6 +65,7 @@ def recurrence(A_bar, B_bar, C, u):
         y.append((C * h).sum(dim=1))
     return torch.stack(y, dim=1)
     ### END SOLUTION
+
 
 # %% nbgrader={"grade": true, "grade_id": "recurrence-check", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.recurrence(recurrence)
@@ -88,6 +90,7 @@ checks.recurrence(recurrence)
 #
 # </details>
 
+
 # %% nbgrader={"grade": false, "grade_id": "kernel", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def kernel(A_bar, B_bar, C, length):
     """A_bar, B_bar, C: (dim, state) → K: (dim, length)."""
@@ -95,6 +98,7 @@ def kernel(A_bar, B_bar, C, length):
     powers = A_bar[..., None] ** torch.arange(length)
     return ((C * B_bar)[..., None] * powers).sum(dim=1)
     ### END SOLUTION
+
 
 # %% nbgrader={"grade": true, "grade_id": "kernel-check", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.kernel(kernel)
@@ -112,6 +116,7 @@ checks.kernel(kernel)
 #
 # </details>
 
+
 # %% nbgrader={"grade": false, "grade_id": "causal-convolution", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def causal_convolution(u, K):
     """u, K: (dim, length) → y: (dim, length), with y[t] = Σ_k K[k] u[t - k] over k from 0 to t."""
@@ -120,6 +125,7 @@ def causal_convolution(u, K):
     spectrum = torch.fft.rfft(u, n=2 * length) * torch.fft.rfft(K, n=2 * length)
     return torch.fft.irfft(spectrum, n=2 * length)[:, :length]
     ### END SOLUTION
+
 
 # %% nbgrader={"grade": true, "grade_id": "causal-convolution-check", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.causal_convolution(causal_convolution)
@@ -135,7 +141,11 @@ A_bar, B_bar = zero_order_hold(A, B, torch.full((dim,), 0.05).double())
 u = torch.randn(dim, length, generator=generator).double()
 step_by_step = recurrence(A_bar, B_bar, C, u)
 all_at_once = causal_convolution(u, kernel(A_bar, B_bar, C, length))
-for other in (all_at_once, recur(A_bar, B_bar, C, u[None])[0], convolve(u[None], convolution_kernel(A_bar, B_bar, C, length))[0]):
+for other in (
+    all_at_once,
+    recur(A_bar, B_bar, C, u[None])[0],
+    convolve(u[None], convolution_kernel(A_bar, B_bar, C, length))[0],
+):
     torch.testing.assert_close(step_by_step, other)
 
 # %%
@@ -186,6 +196,7 @@ checks.one_more_token(my_choice)
 # And for a whole sequence that is there from the beginning, as in training? That depends on the machine, so we ask
 # yours. The third line is the kernel of this course: a recurrence again, but compiled, with all channels side by side.
 
+
 # %%
 def milliseconds(function, *arguments):
     function(*arguments)  # the first call compiles, and fills caches
@@ -195,6 +206,7 @@ def milliseconds(function, *arguments):
         function(*arguments)
         taken.append(time.perf_counter() - start)
     return min(taken) * 1e3  # whatever else the machine does can only add to it
+
 
 torch.set_num_threads(1)  # one processor for each: a fair race, with less noise
 dim, lengths = 64, torch.tensor([64, 256, 1024, 4096])
@@ -206,7 +218,9 @@ for length in lengths.tolist():
     u = torch.randn(1, dim, length, generator=generator)
     delta = torch.full((1, dim, length), 0.05)
     taken["loop in Python"].append(milliseconds(recur, A_bar, B_bar, C, u))
-    taken["kernel + FFT"].append(milliseconds(lambda u=u: convolve(u, convolution_kernel(A_bar, B_bar, C, u.shape[-1]))))
+    taken["kernel + FFT"].append(
+        milliseconds(lambda u=u: convolve(u, convolution_kernel(A_bar, B_bar, C, u.shape[-1])))
+    )
     taken["compiled scan"].append(milliseconds(selective_scan, u, delta, A, B, C))
 
 # %%
@@ -264,7 +278,9 @@ print("HiPPO's diagonal:", hippo_legs(5)[0].diagonal().tolist(), "  S4D-real:", 
 # %%
 delta = torch.nn.functional.softplus(mamba_delta_bias(384, generator)).double()
 tokens = half_life(s4d_real(16)) / delta[:, None]  # (channel, state)
-print(f"half-lives of 384 channels × 16 states: {tokens.min():.2f} to {tokens.max():.0f} tokens, half of them below {tokens.median():.1f}")
+print(
+    f"half-lives of 384 channels × 16 states: {tokens.min():.2f} to {tokens.max():.0f} tokens, half of them below {tokens.median():.1f}"
+)
 
 # %% [markdown]
 # **Predict.** VideoMamba's code draws these steps as well. Then it initialises all its linear layers, this one included, and
@@ -280,7 +296,9 @@ checks.start_of_videomamba(my_choice)
 
 # %%
 start = torch.nn.functional.softplus(torch.zeros(())).double()
-print(f"Δ = {start:.3f}: half-lives from {(half_life(s4d_real(16)) / start).min():.3f} to {(half_life(s4d_real(16)) / start).max():.3f} tokens")
+print(
+    f"Δ = {start:.3f}: half-lives from {(half_life(s4d_real(16)) / start).min():.3f} to {(half_life(s4d_real(16)) / start).max():.3f} tokens"
+)
 
 # %% [markdown]
 # That is the memory of one token that you met in lesson 00. Training has to lengthen it, and it can: $\Delta$ is learned, and

@@ -80,7 +80,7 @@ class TestLawsOfAll:
         assert torch.equal(ALL[name](frames, seeded(5)), first)
         assert torch.equal(frames, kept)
 
-    @pytest.mark.parametrize("name", set(ALL) - {"square", "short side and centre"})
+    @pytest.mark.parametrize("name", sorted(ALL.keys() - {"square", "short side and centre"}))
     def test_they_are_random(self, name):
         draws = [ALL[name](photo(), seeded(seed)) for seed in range(12)]
         assert any(not torch.equal(draws[0], draw) for draw in draws)

@@ -18,8 +18,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vmamba_edu.models.attention import Encoder
+from vmamba_edu.models.configuration import check_choice
 from vmamba_edu.models.timesformer import DividedBlock, TimeSformer
-from vmamba_edu.models.transformer_configuration import check_choice
 from vmamba_edu.models.vit import ViT
 from vmamba_edu.models.vivit import ViViT
 from vmamba_edu.models.vivit_blocks import FactorisedEncoder, FactorisedSelfAttentionBlock

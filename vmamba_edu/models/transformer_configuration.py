@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar, cast, no_type_check
 
 from torch import Tensor
 
-from vmamba_edu.models.configuration import check_frame, check_integer
+from vmamba_edu.models.configuration import check_choice, check_frame, check_integer
 
 Pool = Literal["cls", "mean"]
 Axis = Literal["time", "space"]
@@ -204,16 +204,6 @@ class TimeSformerConfig(ClipConfig):
         super().__post_init__()
         self.check_frames()
         check_choice("attention_type", self.attention_type, ("divided_space_time", "joint_space_time", "space_only"))
-
-
-def check_choice(name: str, value: object, choices: tuple) -> None:
-    """Raise unless the value is one of the choices.
-
-    Raises:
-        ValueError: it is not.
-    """
-    if value not in choices:
-        raise ValueError(f"{name}: expected {' or '.join(map(repr, choices))}, got {value!r}")
 
 
 def check_pixels(name: str, pixels: object, expected: Mapping[str, int]) -> None:
