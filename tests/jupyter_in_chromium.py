@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -206,8 +207,10 @@ def _wait_for_url(folder: Path, server: subprocess.Popen) -> str:
     while time.monotonic() < deadline and server.poll() is None:
         for file in (folder / "runtime").glob("jpserver-*.json"):
             try:
-                return json.loads(file.read_text("utf-8"))["url"]
-            except (ValueError, KeyError):
-                continue  # being written
+                url = json.loads(file.read_text("utf-8"))["url"]
+                urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"{url}api", timeout=START_S).close()
+                return url
+            except (ValueError, KeyError, urllib.error.URLError):
+                continue  # the file is being written, or the port does not listen yet
         time.sleep(0.1)
     raise RuntimeError("JupyterLab did not start:\n" + (folder / "jupyterlab.log").read_text("utf-8")[-3000:])

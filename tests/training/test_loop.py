@@ -21,6 +21,14 @@ from vmamba_edu.training.randomness import seed_everything, seeded
 PLAIN = replace(SETTINGS, ema_decay=None, patience=None, checkpoint_every=None)
 
 
+@pytest.fixture(autouse=True)
+def _interrupts_arrive():
+    """A process that a shell started in the background ignores them, and so would these tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 

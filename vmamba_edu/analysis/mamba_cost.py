@@ -7,6 +7,9 @@ import math
 from collections import Counter
 from dataclasses import replace
 
+import torch
+from vmamba_kernels.numba_cpu import saved_shape
+
 from vmamba_edu.analysis.bill import Bill, Item, embedding, linear, norm
 from vmamba_edu.analysis.counted_cost import scan_flops
 from vmamba_edu.models.configuration import MambaConfig
@@ -59,12 +62,19 @@ def reading_bill(config: MambaConfig, batch: int, length: int, reading: Reading,
     bill += linear("x_proj", tokens, inner, rank + 2 * state, bias=False, kept=rank + 2 * state)
     bill += linear("dt_proj", tokens, rank, inner, kept=inner)  # Δ before the bias
     bill += Bill((Item("scan", inner * state + inner, scan_flops(tokens, inner, state)),), 2 * inner * state)  # exp, -
+    bill += Bill(kept=saved_states(batch, length, inner, state))
     if isinstance(config, VideoMambaProConfig):
         masked = reading.direction == "backward" and config.variant in MASKED
         bill += Bill(kept=masked * tokens * state)  # C without its first token is a copy; the initial state is a view
         if reading.direction == "backward" and config.variant == "released_v1":  # all but A_log is the other's
             return _without_parameters(bill) + Bill((Item("scan", own * inner * state, 0),))
     return bill if own else _without_parameters(bill)
+
+
+def saved_states(batch: int, length: int, inner: int, state: int) -> int:
+    """How many numbers the Numba engine saves for the backward: the states before every tile of tokens, padded."""
+    u, A, B = (torch.empty(s, device="meta") for s in ((batch, inner, length), (inner, state), (batch, state, length)))
+    return math.prod(saved_shape(u, A, B, B))
 
 
 def _without_parameters(bill: Bill) -> Bill:

@@ -3,11 +3,19 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vmamba_edu.panels.decay_panel import StateDecay as state_decay
+    from vmamba_edu.panels.discretisation_panel import Discretisation as discretisation
+    from vmamba_edu.panels.scaling_panel import MemoryScaling as memory_scaling
     from vmamba_edu.panels.scan_order_theatre import ScanOrders as scan_orders
 
-__all__ = ["scan_orders"]
+__all__ = ["discretisation", "memory_scaling", "scan_orders", "state_decay"]
 
-PANELS = {"scan_orders": ("vmamba_edu.panels.scan_order_theatre", "ScanOrders")}
+PANELS = {
+    "discretisation": ("vmamba_edu.panels.discretisation_panel", "Discretisation"),
+    "memory_scaling": ("vmamba_edu.panels.scaling_panel", "MemoryScaling"),
+    "scan_orders": ("vmamba_edu.panels.scan_order_theatre", "ScanOrders"),
+    "state_decay": ("vmamba_edu.panels.decay_panel", "StateDecay"),
+}
 
 
 def __getattr__(name: str) -> Any:

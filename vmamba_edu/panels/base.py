@@ -6,6 +6,7 @@ Compute knows no widget and is tested without a browser. The view is drawn once,
 """
 
 import base64
+import html
 import io
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import ipywidgets
 import plotly.graph_objects as go
 from matplotlib.figure import Figure
+from PIL import Image
 
 from vmamba_edu.panels.browser_parts import CopyButton, FitWidth
 
@@ -83,7 +85,7 @@ class Panel(ABC, Generic[S, V]):
         return ipywidgets.VBox([above, self.canvas, self.caption])
 
     def html_sentence(self) -> str:
-        return f'<p role="status" aria-live="polite" style="line-height:1.5">{self.sentence()}</p>'
+        return in_words(self.sentence())
 
     def show(self, **changes: Any) -> None:
         """Set fields of the state, from code or from a control, and bring the view up to date.
@@ -100,8 +102,13 @@ class Panel(ABC, Generic[S, V]):
 
     def _changed(self, change: Mapping[str, Any]) -> None:
         field = next(name for name, control in self.controls.items() if control is change["owner"])
-        if getattr(self.state, field) != change["new"]:
+        if getattr(self.state, field) == change["new"]:
+            return
+        try:
             self.show(**{field: change["new"]})
+        except ValueError as error:  # a reader who turns a knob gets a sentence, and the knob goes back
+            change["owner"].value = getattr(self.state, field)
+            self.caption.value = in_words(f"{str(error).strip('.')}. The view stays as it was.")
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """The live widget, and beside it the picture and the sentence that a saved or exported notebook still shows."""
@@ -112,4 +119,11 @@ class Panel(ABC, Generic[S, V]):
     def _png(self) -> str:
         buffer = io.BytesIO()
         self.picture().savefig(buffer, format="png", dpi=80)
-        return base64.b64encode(buffer.getvalue()).decode()
+        small = io.BytesIO()  # 64 colours are enough for a picture of lines, and a third of the bytes
+        Image.open(buffer).convert("RGB").quantize(64).save(small, format="PNG", optimize=True)
+        return base64.b64encode(small.getvalue()).decode()
+
+
+def in_words(sentence: str) -> str:
+    """A sentence as screen readers find it: read aloud when it changes."""
+    return f'<p role="status" aria-live="polite" style="line-height:1.5">{html.escape(sentence)}</p>'

@@ -29,9 +29,14 @@ function render({ el }) {
   // Plotly draws before the cell is in the page, and looks at its width again only when the window changes. So it is
   // told to, but only where the drawing is too wide or too narrow: a scroll bar that comes and goes makes it neither.
   const misfit = (drawing) => Math.abs(drawing.clientWidth - el.clientWidth) > 30;
+  let width = 0, asked = 0;
   const refit = () => {
+    if (Math.abs(el.clientWidth - width) > 30) { width = el.clientWidth; asked = 0; }
     const drawings = el.closest(".vmamba-panel")?.querySelectorAll(".main-svg:first-child") ?? [];
-    if (el.clientWidth && [...drawings].some(misfit)) window.dispatchEvent(new Event("resize"));
+    if (width && asked < 3 && [...drawings].some(misfit)) {  // never for ever: it may be that nobody listens
+      asked += 1;
+      window.dispatchEvent(new Event("resize"));
+    }
   };
   const watcher = new ResizeObserver(refit);
   watcher.observe(el);
@@ -45,10 +50,23 @@ export default { render };
 """
 
 
+FOCUS = """
+.vmamba-panel .noUi-handle:focus-visible,
+.vmamba-panel button:focus-visible,
+.vmamba-panel input:focus-visible,
+.vmamba-panel select:focus-visible {
+  outline: 3px solid #0072b2;
+  outline-offset: 2px;
+}
+"""
+"""Whoever works by keyboard sees where they are: themes of JupyterLab hide it on some of these."""
+
+
 class FitWidth(anywidget.AnyWidget):
     """Shows nothing; lets the figures beside it follow the width of their cell."""
 
     _esm = FIT
+    _css = FOCUS
 
 
 class CopyButton(anywidget.AnyWidget):

@@ -68,12 +68,11 @@ class ClipStrip:
             return
         for x, y, frame in zip(*self.corner(np.arange(len(self.frames))), self.frames, strict=True):
             corner = {"x": int(x) - 0.5, "y": int(y) - 0.5, "sizex": width, "sizey": height}
-            figure.add_layout_image(
-                source=_as_png(frame), sizing="stretch", layer="below", xref="x", yref="y", **corner
-            )
+            figure.add_layout_image(source=as_png(frame), sizing="stretch", layer="below", xref="x", yref="y", **corner)
 
 
-def _as_png(frame: np.ndarray) -> str:
+def as_png(frame: np.ndarray) -> str:
+    """A picture, uint8 (height, width, 3), as the address of a PNG that holds it."""
     buffer = io.BytesIO()
     Image.fromarray(frame).save(buffer, format="PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,8 +1,9 @@
-"""The scan-order theatre: in which order a block reads the tokens of a clip, and how far apart that puts neighbours."""
+"""The scan-order theatre: in which order a block reads the tokens of a clip, how far apart that puts neighbours, and
+what a channel of the block still holds of what it has read.
+"""
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import ipywidgets
@@ -10,15 +11,18 @@ import numpy as np
 import plotly.graph_objects as go
 from matplotlib.figure import Figure
 from plotly.subplots import make_subplots
-from torch import Tensor
+from torch import Tensor, nn
 
 from vmamba_edu.palette import BLUE, GREEN, INK, PURPLE, QUIET, SEQUENTIAL, VERMILLION
 from vmamba_edu.panels.base import Panel
 from vmamba_edu.panels.clip_strip import ClipStrip
-from vmamba_edu.scan_orders import ORDERS, PLANS, Grid, Reading, inverse, neighbour_distances, scan_plan
+from vmamba_edu.panels.memory_of_readings import memory_of
+from vmamba_edu.panels.memory_strips import COLOURS_SAY, MemoryStrips, colours
+from vmamba_edu.panels.scan_order_readings import State, View, apart, compute, held, tokens_of, where
+from vmamba_edu.panels.small_models import default_clip
+from vmamba_edu.scan_orders import ORDERS, PLANS, Reading
 
-TRAIL = 12
-"""How many tokens back the line behind each reading goes."""
+__all__ = ["ScanOrders", "State", "View", "compute", "tokens_of"]
 
 MOST_READINGS = max(map(len, PLANS.values()))
 """A plan with fewer readings leaves the traces of the others empty."""
@@ -38,100 +42,24 @@ NEIGHBOURS = {
 }
 
 
-@dataclass(frozen=True)
-class State:
-    """Which plan, of which grid (time, height, width) of tokens, after how many steps, and which of its readings."""
-
-    grid: Grid = (8, 4, 4)
-    plan: str = "spatial_first"
-    position: int = 0
-    directions: Literal["both", "forward", "backward"] = "both"
-
-
-@dataclass(frozen=True)
-class Pass:
-    """One reading at one moment."""
-
-    reading: Reading
-    path: np.ndarray  # (length,) the token read at each step
-    rank: np.ndarray  # (length,) the step at which each token is read
-    token: int  # the one being read now
-    trail: np.ndarray  # (up to TRAIL + 1,) the last tokens read, the current one at the end
-    distances: dict[str, int]  # steps between neighbours in time, height and width
-
-    @property
-    def name(self) -> str:
-        return f"{self.reading.order.replace('_', '-')} {self.reading.direction}"
-
-
-@dataclass(frozen=True)
-class View:
-    """What the panel shows."""
-
-    grid: Grid
-    position: int
-    passes: tuple[Pass, ...]
-
-    @property
-    def length(self) -> int:
-        return len(self.passes[0].path)
-
-
-def compute(state: State) -> View:
-    """Where each reading of the plan stands after `position` steps.
-
-    Raises:
-        ValueError: the plan is unknown, or the position lies outside the sequence.
-    """
-    time, height, width = state.grid
-    length = time * height * width
-    if not 0 <= state.position < length:
-        raise ValueError(f"position: expected 0 to {length - 1}, the tokens of the grid, got {state.position}")
-    readings = [r for r in scan_plan(state.plan) if state.directions in ("both", r.direction)]
-    return View(state.grid, state.position, tuple(_read(reading, state) for reading in readings))
-
-
-def _read(reading: Reading, state: State) -> Pass:
-    path = reading.path(state.grid)
-    distances = neighbour_distances(path, state.grid)
-    return Pass(
-        reading=reading,
-        path=path.numpy(),
-        rank=inverse(path).numpy(),
-        token=int(path[state.position]),
-        trail=path[max(0, state.position - TRAIL) : state.position + 1].numpy(),
-        distances={axis: int(steps[0]) for axis, steps in distances.items() if steps.numel()},
-    )
-
-
-def tokens_of(frames: Tensor | np.ndarray, patch_size: int, tubelet_size: int = 1) -> Grid:
-    """The grid of tokens that a clip of frames (time, height, width, 3) is cut into.
-
-    Raises:
-        ValueError: the clip cannot be cut into whole patches.
-    """
-    sizes = (tubelet_size, patch_size, patch_size)
-    names = ("frames by tubelet_size", "height by patch_size", "width by patch_size")
-    for axis, size, name in zip(frames.shape[:3], sizes, names, strict=True):
-        if size < 1 or axis % size:
-            raise ValueError(f"clip: expected {name} to divide without remainder, got {axis} by {size}")
-    time, height, width = (axis // size for axis, size in zip(frames.shape[:3], sizes, strict=True))
-    return time, height, width
-
-
 class ScanOrders(Panel[State, View]):
     """The orders in which a block reads a clip, played on the clip itself.
 
     Args:
-        clip: uint8 frames (time, height, width, 3) to draw below the tokens, or None for the bare grid.
+        clip: uint8 frames (time, height, width, 3) to draw below the tokens; a small one if neither clip nor grid is
+            given.
+        model: a VideoMamba whose memory of the clip is shown; a small one with fresh weights if not given.
         patch_size, tubelet_size: how the clip is cut into tokens; the grid follows from it.
-        grid: (time, height, width) tokens, where there is no clip.
+        grid: (time, height, width) tokens, to see the orders alone, without clip and memory.
+        block: of the model; 0 is nearest to the pixels.
+        channel: of the block, from 0; if not given, the one that hears most of the clip.
         plan: one of `scan_orders.PLANS`.
         position: how many steps have been read.
         directions: "both", "forward" or "backward".
 
     Raises:
-        ValueError: the clip cannot be cut so, or the plan or the position does not exist.
+        ValueError: the clip cannot be cut so, or not by this model, or the plan, the position, the block or the channel
+            does not exist.
     """
 
     State = State
@@ -142,21 +70,30 @@ class ScanOrders(Panel[State, View]):
     def __init__(
         self,
         clip: Tensor | np.ndarray | None = None,
+        model: nn.Module | None = None,
         *,
         patch_size: int = 16,
         tubelet_size: int = 1,
-        grid: Sequence[int] = (8, 4, 4),
+        grid: Sequence[int] | None = None,
+        block: int = 0,
+        channel: int | None = None,
         plan: str = "spatial_first",
         position: int = 0,
         directions: Literal["both", "forward", "backward"] = "both",
     ) -> None:
-        frames, self.cut = None, (patch_size, tubelet_size)
+        self.cut, self.given = (patch_size, tubelet_size), {"clip": clip is not None, "model": model is not None}
+        clip = default_clip() if clip is None and grid is None else clip
+        frames = memory = None
         if clip is not None:
-            grid = tokens_of(clip, patch_size, tubelet_size)
-            frames = np.asarray(clip)[::tubelet_size]
-        time, height, width = grid
+            time, height, width = tokens_of(clip, patch_size, tubelet_size)
+            frames, cut = np.asarray(clip)[::tubelet_size], {"patch_size": patch_size, "tubelet_size": tubelet_size}
+            memory = memory_of(clip, (time, height, width), model, block, **cut)
+            channel = memory.busiest(plan) if channel is None else channel
+        elif grid is not None:
+            time, height, width = grid
         self.strip = ClipStrip((time, height, width), frames)
-        super().__init__(State((time, height, width), plan, position, directions))
+        self.strips = MemoryStrips(time * height * width, MOST_READINGS, "3") if memory else None
+        super().__init__(State((time, height, width), plan, position, directions, channel or 0, memory))
 
     def make_controls(self) -> dict[str, ipywidgets.ValueWidget]:
         plans = [(name.replace("_", " "), name) for name in PLANS]
@@ -164,13 +101,18 @@ class ScanOrders(Panel[State, View]):
         position = ipywidgets.IntSlider(
             self.state.position, 0, self.view.length - 1, description="step", layout={"width": "100%"}
         )
-        return {
+        controls = {
             "plan": ipywidgets.Dropdown(options=plans, value=self.state.plan, description="plan"),
             "directions": ipywidgets.Dropdown(
                 options=directions, value=self.state.directions, layout={"width": "11em"}
             ),
             "position": position,
         }
+        if self.state.memory:
+            controls["channel"] = ipywidgets.BoundedIntText(
+                self.state.channel, 0, self.state.memory.channels - 1, description="channel", layout={"width": "10em"}
+            )
+        return controls
 
     def arrange(self) -> ipywidgets.Box:
         slider = self.controls["position"]
@@ -182,13 +124,15 @@ class ScanOrders(Panel[State, View]):
         )
         ipywidgets.jslink((self.play, "value"), (slider, "value"))
         ipywidgets.link((self.speed, "value"), (self.play, "interval"))
-        choices = [self.controls["plan"], self.controls["directions"], self.play, self.speed, self.copy]
+        chosen = [control for name, control in self.controls.items() if name != "position"]
+        choices = [*chosen, self.play, self.speed, self.copy]
         return ipywidgets.VBox(
             [ipywidgets.HBox(choices, layout={"flex_flow": "row wrap"}), slider, self.canvas, self.caption]
         )
 
     def figure(self) -> go.Figure:
-        figure = make_subplots(rows=2, cols=1, row_heights=[0.75, 0.25], vertical_spacing=0.1)
+        heights = [0.6, 0.16, 0.24] if self.strips else [0.75, 0.25]
+        figure = make_subplots(rows=len(heights), cols=1, row_heights=heights, vertical_spacing=0.1)
         figure.add_heatmap(
             z=self._ranks(),
             zmin=0,
@@ -197,7 +141,7 @@ class ScanOrders(Panel[State, View]):
             opacity=1.0 if self.strip.frames is None else 0.5,
             xgap=1,
             ygap=1,
-            colorbar={"title": "read as", "len": 0.75, "y": 0.63, "thickness": 12},
+            colorbar={"title": "read as", "len": heights[0], "y": 1 - heights[0] / 2, "thickness": 12},
             hovertemplate="read as number %{z}<extra></extra>",
             row=1,
             col=1,
@@ -207,33 +151,61 @@ class ScanOrders(Panel[State, View]):
         for trace in self._orders():
             figure.add_scatter(**trace, row=2, col=1)
         self.strip.set_stage(figure, row=1, col=1)
-        ends = [math.log10(0.6), math.log10(3 * self.view.length)]
+        ends = [math.log10(0.25), math.log10(3 * self.view.length)]
         figure.update_xaxes(row=2, col=1, type="log", range=ends, title="steps from a token to its neighbour", dtick=1)
         figure.update_yaxes(row=2, col=1, type="category", range=[len(ORDERS) - 0.5, -0.5], gridcolor=QUIET)
         narrow = {"l": 10, "r": 10, "t": 10, "b": 10}
-        figure.update_layout(height=500, margin=narrow, plot_bgcolor="white", showlegend=False, font={"color": INK})
+        if self.strips:
+            figure.update_xaxes(
+                row=3, col=1, title=f"steps read · {COLOURS_SAY}", range=[-0.5, self.view.length - 0.5], showgrid=False
+            )
+            figure.update_yaxes(row=3, col=1, showgrid=False)
+            self.strips.draw(figure, *self._states())
+        figure.update_layout(
+            height=720 if self.strips else 500,
+            margin=narrow,
+            plot_bgcolor="white",
+            showlegend=False,
+            font={"color": INK},
+        )
         return figure
 
     def redraw(self, canvas: go.FigureWidget) -> None:
-        heatmap, *scatters = canvas.data
+        heatmap, *scatters = canvas.data if self.strips is None else canvas.data[:-1]
         ranks = self._ranks()
         if not np.array_equal(ranks, heatmap.z):
             heatmap.z = ranks
         for trace, changed in zip(scatters, [*self._readings(), *self._orders()], strict=True):
             trace.update(changed)
+        if self.strips:
+            self.strips.show(canvas, *self._states())
+
+    def _states(self) -> tuple[list[np.ndarray], list[str], int]:
+        """What the strips show: states, their names, and how far they have been read."""
+        read = [one for one in self.view.passes if one.h is not None]
+        return [one.h for one in read if one.h is not None], [f"h, {one.name}" for one in read], self.view.position
 
     def picture(self) -> Figure:
         height, width = self.strip.size
-        drawing = Figure(figsize=(10, 10 * height / width + 0.6), layout="constrained")
-        axes = drawing.subplots()
+        states, names, position = self._states()
+        tall = 10 * height / width + 0.6
+        drawing = Figure(figsize=(10, tall + 0.5 * len(states)), layout="constrained")
+        axes, *bands = drawing.subplots(1 + len(states), height_ratios=[tall, *[0.5] * len(states)], squeeze=False)[
+            :, 0
+        ]
         axes.imshow(self.strip.spread(self.view.passes[0].rank), cmap=SEQUENTIAL, vmin=0, vmax=self.view.length - 1)
         for one in self.view.passes:
             colour, _, head = LOOK[one.reading]
             x, y = self.strip.place(one.trail)
             axes.plot(x, y, color=colour)
             axes.plot(x[-1:], y[-1:], marker=head, color=colour, markersize=11, markeredgecolor="white", label=one.name)
-        axes.set_axis_off()
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=4, frameon=False)
+        for band, h, name in zip(bands, states, names, strict=True):
+            band.imshow(colours(h[: position + 1]), aspect="auto", extent=(-0.5, position + 0.5, 0, 1))
+            band.set_xlim(-0.5, self.view.length - 0.5)
+            band.set_title(name, loc="left", fontsize=8, pad=1)
+        for bare in (axes, *bands):
+            bare.set_axis_off()
         return drawing
 
     def sentence(self) -> str:
@@ -241,16 +213,28 @@ class ScanOrders(Panel[State, View]):
         plan = self.state.plan.replace("_", " ").capitalize()
         start = f"{plan}, {time} × {height} × {width} tokens, step {self.view.position + 1} of {self.view.length}: "
         orders = {one.reading.order: one for one in self.view.passes}
-        now = "; ".join(_where(one, self.state.grid) for one in self.view.passes)
-        return start + now + "." + "".join(_apart(one) for one in orders.values())
+        now = "; ".join(where(one, self.state.grid) for one in self.view.passes)
+        return start + now + "." + "".join(apart(one) for one in orders.values()) + self._held()
+
+    def _held(self) -> str:
+        """What the memory holds, in words; nothing without a memory."""
+        memory = self.state.memory
+        if not memory:
+            return ""
+        holds = "; ".join(held(one, self.view.position) for one in self.view.passes)
+        return f" Channel {self.state.channel} of block {memory.block}, in {memory.described}: {holds}."
 
     def code(self) -> str:
         patch_size, tubelet_size = self.cut
-        cut = f"clip, patch_size={patch_size}, tubelet_size={tubelet_size}"
-        grid = f"grid={self.state.grid}"
+        given = "".join(f"{name}, " for name, there in self.given.items() if there)
+        memory = self.state.memory
+        what = f"grid={self.state.grid}"
+        if memory:
+            cut = f"patch_size={patch_size}, tubelet_size={tubelet_size}"
+            what = f"{given}{cut}, block={memory.block}, channel={self.state.channel}"
         return (
-            f"from vmamba_edu import panels\n\npanels.scan_orders({grid if self.strip.frames is None else cut}, "
-            f"plan={self.state.plan!r}, position={self.state.position}, directions={self.state.directions!r})"
+            f"from vmamba_edu import panels\n\npanels.scan_orders({what}, plan={self.state.plan!r}, "
+            f"position={self.state.position}, directions={self.state.directions!r})"
         )
 
     def _ranks(self) -> np.ndarray:
@@ -283,14 +267,3 @@ class ScanOrders(Panel[State, View]):
                 "marker": {"size": 11, "color": INK, "symbol": [NEIGHBOURS[axis][1] for axis in found]},
                 "hoverinfo": "skip",
             }
-
-
-def _where(one: Pass, grid: Grid) -> str:
-    t, h, w = (int(i) for i in np.unravel_index(one.token, grid))
-    return f"{one.name} reads frame {t}, row {h}, column {w}"
-
-
-def _apart(one: Pass) -> str:
-    names = {"time": "the same place one frame on", "height": "the patch below", "width": "the patch beside it"}
-    steps = [f"{names[axis]} is {n} step{'s' * (n != 1)} away" for axis, n in one.distances.items()]
-    return f" In {one.reading.order.replace('_', '-')} order {', '.join(steps)}." if steps else ""

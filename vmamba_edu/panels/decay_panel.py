@@ -1,0 +1,268 @@
+"""State decay: how long a state remembers a token, and what it does to that memory that Δ looks at the input."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import ipywidgets
+import numpy as np
+import plotly.graph_objects as go
+from matplotlib.figure import Figure
+from plotly.subplots import make_subplots
+from torch import Tensor, nn
+
+from vmamba_edu.analysis import decay_of
+from vmamba_edu.models import VideoMamba
+from vmamba_edu.palette import BLUE, INK, QUIET, SEQUENTIAL, VERMILLION
+from vmamba_edu.panels.base import Panel
+from vmamba_edu.panels.decay_shares import State, Steps, View, compute
+from vmamba_edu.panels.memory_of_readings import memory_of
+from vmamba_edu.panels.scan_order_readings import tokens_of
+from vmamba_edu.panels.small_models import default_clip
+
+__all__ = ["State", "StateDecay", "View", "compute"]
+
+OWN, EVEN = {"color": BLUE, "width": 3}, {"color": VERMILLION, "width": 2, "dash": "dash"}
+
+
+class StateDecay(Panel[State, View]):
+    """How much of token j is left in a state at token i, for steps Δ that are constant, random, or a block's own.
+
+    Args:
+        clip: uint8 frames (time, height, width, 3); a small one if not given.
+        model: a VideoMamba or VideoMambaPro for such a clip; a small one with fresh weights if not given.
+        patch_size, tubelet_size: how the small model cuts the clip.
+        block: whose forward scan is looked at, from 0.
+        steps: Δ and A of the reader's own instead of clip and model.
+        source, delta, length, token, channel, n: see `State`; the channel whose Δ changes most if not given.
+
+    Raises:
+        ValueError: the clip does not fit the model, or there is no such token, channel or state.
+    """
+
+    State = State
+    compute = staticmethod(compute)
+    name = "state-decay"
+    view: View
+
+    def __init__(
+        self,
+        clip: Tensor | np.ndarray | None = None,
+        model: nn.Module | None = None,
+        *,
+        steps: Steps | None = None,
+        patch_size: int = 16,
+        tubelet_size: int = 1,
+        block: int = 0,
+        source: str = "clip",
+        delta: float = 0.1,
+        length: int = 128,
+        token: int = 0,
+        channel: int | None = None,
+        n: int = 1,
+    ) -> None:
+        given = {"clip": clip, "model": model, "steps": steps}
+        self.given = "".join(f"{name}={name}, " for name, value in given.items() if value is not None)
+        self.cut = {"patch_size": patch_size, "tubelet_size": tubelet_size, "block": block}
+        if steps is None:
+            steps = steps_of_block(default_clip() if clip is None else clip, model, **self.cut)
+        if channel is None:
+            channel = steps.most_selective if source == "clip" else 0
+        super().__init__(State(source, delta, length, token, channel, n, measured=steps))
+
+    def make_controls(self) -> dict[str, ipywidgets.ValueWidget]:
+        sources = [("constant Δ", "constant"), ("random Δ", "random"), ("Δ of a clip", "clip")]
+        channels, length = self.view.steps.step.shape
+        self.ranges = {"token": (0, length - 1), "channel": (0, channels - 1), "n": (1, self.view.steps.A.shape[1])}
+        narrow = {"layout": {"width": "8em"}, "style": {"description_width": "auto"}}
+        return {
+            "source": ipywidgets.Dropdown(options=sources, value=self.state.source, description="steps"),
+            "delta": ipywidgets.FloatLogSlider(
+                self.state.delta, min=-3, max=0.5, step=0.05, description="mean Δ", disabled=self.state.source == "clip"
+            ),
+            "channel": ipywidgets.BoundedIntText(
+                self.state.channel, *self.ranges["channel"], description="channel", **narrow
+            ),
+            "n": ipywidgets.BoundedIntText(self.state.n, *self.ranges["n"], description="state n", **narrow),
+            "token": ipywidgets.IntSlider(
+                self.state.token, *self.ranges["token"], description="token j", layout={"width": "100%"}
+            ),
+        }
+
+    def arrange(self) -> ipywidgets.Box:
+        chosen = [control for name, control in self.controls.items() if name != "token"]
+        row = ipywidgets.HBox([*chosen, self.copy], layout={"flex_flow": "row wrap"})
+        return ipywidgets.VBox([row, self.controls["token"], self.canvas, self.caption])
+
+    def show(self, **changes: Any) -> None:
+        """As every panel; where the steps change, what there is no longer of is brought into its range."""
+        if changes.get("source", self.state.source) != self.state.source:
+            trial = compute(State(changes["source"], self.state.delta, self.state.length, measured=self.state.measured))
+            channels, length = trial.steps.step.shape
+            most = {"token": length - 1, "channel": channels - 1, "n": trial.steps.A.shape[1]}
+            changes = {name: min(getattr(self.state, name), most[name]) for name in most} | changes
+            super().show(**changes)
+            self.controls["delta"].disabled = self.state.source == "clip"
+            for name, largest in most.items():
+                self.controls[name].max = largest
+        else:
+            super().show(**changes)
+        for name, control in self.controls.items():
+            control.value = getattr(self.state, name)
+
+    def figure(self) -> go.Figure:
+        figure = make_subplots(
+            rows=2,
+            cols=3,
+            specs=[[{"colspan": 2}, None, {}], [{}, {}, {}]],
+            horizontal_spacing=0.11,
+            vertical_spacing=0.2,
+            subplot_titles=("", "the steps", "Δ as it is", "Δ constant", "half-lives"),
+        )
+        for trace, (row, column) in zip(self._traces(), [(1, 1)] * 3 + [(1, 3)] * 2, strict=True):
+            figure.add_scatter(**trace, row=row, col=column)
+        common = {"colorscale": SEQUENTIAL, "coloraxis": "coloraxis", "hoverongaps": False}
+        hover = "token %{x} at token %{y}: %{z:.2g}<extra></extra>"
+        for column, matrix in zip((1, 2), self._matrices(), strict=True):
+            figure.add_heatmap(**matrix, **common, hovertemplate=hover, row=2, col=column)
+        bar = {"title": "tokens", "thickness": 10, "len": 0.42, "y": 0.2, "x": 1.01, "tickprefix": "10<sup>"}
+        hover = "channel %{y}, n = %{x}: 10<sup>%{z:.2f}</sup> tokens<extra></extra>"
+        bar |= {"ticksuffix": "</sup>", "dtick": 1}
+        lives = {"colorscale": SEQUENTIAL, "colorbar": bar, "hovertemplate": hover}
+        figure.add_heatmap(**self._half_lives(), **lives, row=2, col=3)
+        self._dress(figure)
+        return figure
+
+    def _dress(self, figure: go.Figure) -> None:
+        figure.update_xaxes(title="token i", range=self._all_tokens(), row=1, col=1, showgrid=False)
+        figure.update_yaxes(title="share of token j left", range=[-0.02, 1.02], row=1, col=1, gridcolor=QUIET)
+        figure.update_xaxes(title="token", row=1, col=3, showgrid=False)
+        figure.update_yaxes(title="Δ", type="log", row=1, col=3, dtick=1, exponentformat="power", showgrid=False)
+        for column in (1, 2):
+            figure.update_xaxes(title="token j", constrain="domain", row=2, col=column)
+            figure.update_yaxes(autorange="reversed", row=2, col=column)
+        figure.update_yaxes(title="token i", row=2, col=1)
+        figure.update_xaxes(title="n", dtick=4, row=2, col=3)
+        figure.update_yaxes(title="channel", autorange="reversed", row=2, col=3)
+        bar = {"title": "share", "thickness": 10, "len": 0.4, "y": 0.81, "x": 1.01}
+        figure.update_layout(
+            height=600,
+            margin={"l": 10, "r": 10, "t": 40, "b": 10},
+            plot_bgcolor="white",
+            font={"color": INK},
+            legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+            coloraxis={"colorscale": SEQUENTIAL, "cmin": 0, "cmax": 1, "colorbar": bar},
+        )
+
+    def redraw(self, canvas: go.FigureWidget) -> None:
+        *lines, own, even, half_lives = canvas.data
+        if canvas.layout.xaxis.range != tuple(self._all_tokens()):
+            canvas.layout.xaxis.range = self._all_tokens()
+        for line, changed in zip(lines, self._traces(), strict=True):
+            line.update(changed)
+        for heatmap, changed in zip((own, even), self._matrices(), strict=True):
+            heatmap.update(changed)
+        changed = self._half_lives()
+        if not np.array_equal(half_lives.z, changed["z"]):
+            half_lives.update(changed)
+
+    def _all_tokens(self) -> list[float]:
+        last = len(self.view.own) - 1
+        return [-0.02 * last - 0.5, 1.02 * last + 0.5]
+
+    def _traces(self) -> Iterator[dict[str, Any]]:
+        """Both curves, the moments when half is gone, and both kinds of steps."""
+        view, first = self.view, self.state.token
+        tokens = np.arange(len(view.own))
+        yield {"x": tokens[first:], "y": view.own[first:], "mode": "lines", "line": OWN, "name": "Δ as it is"}
+        yield {
+            "x": tokens[first:],
+            "y": view.even[first:],
+            "mode": "lines",
+            "line": EVEN,
+            "name": "same mean, constant",
+        }
+        halves = [first + tokens_ for tokens_ in (view.half_own, view.half_even) if np.isfinite(tokens_)]
+        dots = {"symbol": "circle-open", "size": 11, "color": INK, "line": {"width": 2}}
+        yield {"x": halves, "y": [0.5] * len(halves), "mode": "markers", "marker": dots, "name": "half is gone"}
+        hidden = {"mode": "lines", "showlegend": False}
+        yield {"x": tokens, "y": view.delta, "line": OWN | {"width": 1.5}, **hidden}
+        mean = float(view.delta.mean())
+        yield {"x": tokens[[0, -1]], "y": [mean, mean], "line": EVEN, **hidden}
+
+    def _matrices(self) -> Iterator[dict[str, Any]]:
+        places = list(self.view.window)
+        for matrix in (self.view.matrix_own, self.view.matrix_even):
+            shares = matrix.astype(object)
+            shares[np.isnan(matrix)] = None  # JSON knows no NaN
+            yield {"x": places, "y": places, "z": shares}
+
+    def _half_lives(self) -> dict[str, Any]:
+        lives = np.log10(self.view.steps.half_lives)
+        channels, states = lives.shape
+        return {"x": np.arange(1, states + 1), "y": np.arange(channels), "z": lives.astype(np.float32)}
+
+    def picture(self) -> Figure:
+        drawing = Figure(figsize=(10, 3), layout="constrained")
+        curves, own, even = drawing.subplots(1, 3, width_ratios=[2, 1, 1])
+        curves.plot(self.view.own, color=BLUE, label="Δ as it is")
+        curves.plot(self.view.even, color=VERMILLION, linestyle="--", label="same mean, constant")
+        curves.set(xlabel="token i", ylabel=f"share left of token {self.state.token}", ylim=(-0.02, 1.02))
+        curves.legend(frameon=False)
+        ends = (self.view.window[0] - 0.5, self.view.window[-1] + 0.5)
+        for axes, matrix, title in (
+            (own, self.view.matrix_own, "Δ as it is"),
+            (even, self.view.matrix_even, "constant"),
+        ):
+            axes.imshow(matrix, cmap=SEQUENTIAL, vmin=0, vmax=1, extent=(*ends, *ends[::-1]))
+            axes.set(title=title, xlabel="token j")
+        return drawing
+
+    def sentence(self) -> str:
+        view, state = self.view, self.state
+        lives, delta = view.steps.half_lives, view.delta
+        later = min(20, len(view.own) - 1 - state.token)
+        own, even = (share[state.token + later] for share in (view.own, view.even))
+        return (
+            f"Token {state.token} in state n = {state.n} of channel {state.channel} (A = {view.A:.3g}), with "
+            f"{view.steps.described}: Δ is {delta.mean():.3g} in the mean, {delta.min():.3g} to {delta.max():.3g}. "
+            f"Half of it is gone after {_tokens(view.half_own)}, with a constant Δ of that mean after "
+            f"{_tokens(view.half_even)}; {later} tokens later {own:.1%} and {even:.1%} are left. The half-lives of all "
+            f"{lives.size} states run from {lives.min():.3g} to {lives.max():.3g} tokens, the median is "
+            f"{np.median(lives):.3g}."
+        )
+
+    def code(self) -> str:
+        state = self.state
+        cut = "" if "steps=" in self.given else "".join(f"{name}={value}, " for name, value in self.cut.items())
+        return (
+            f"from vmamba_edu import panels\n\npanels.state_decay({self.given}{cut}source={state.source!r}, "
+            f"delta={state.delta!r}, length={state.length}, token={state.token}, channel={state.channel}, n={state.n})"
+        )
+
+
+def steps_of_block(
+    clip: Tensor | np.ndarray,
+    model: nn.Module | None = None,
+    *,
+    patch_size: int = 16,
+    tubelet_size: int = 1,
+    block: int = 0,
+) -> Steps:
+    """The steps and decay rates of a block's forward scan on a clip; of a small fresh model if none is given.
+
+    Tokens stand in the order of that scan, [cls] where the model has it.
+
+    Raises:
+        ValueError: the clip cannot be cut so, the model has no scans, or no such block.
+    """
+    if isinstance(model, VideoMamba):
+        patch_size, tubelet_size = model.config.patch_size, model.config.tubelet_size
+    grid = tokens_of(clip, patch_size, tubelet_size)
+    memory = memory_of(clip, grid, model, block, patch_size=patch_size, tubelet_size=tubelet_size)
+    decay = decay_of(memory.model, memory.pixels, block)
+    words = f"the Δ of a clip in block {block} of {memory.described}"
+    return Steps(decay.step[0].float().cpu(), decay.A.float().cpu(), words)
+
+
+def _tokens(number: float) -> str:
+    return f"{number:.3g} tokens" if np.isfinite(number) else "more tokens than follow"

@@ -1,0 +1,171 @@
+"""How much of a token is left in a state when later ones have been read: what the decay panel computes.
+
+    what remains of token j at token i = exp(A · (Δ_{j+1} + … + Δ_i))
+
+and beside it the same with a constant Δ of the same mean: the difference is what selection does.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vmamba_edu.analysis import Decay
+
+SOURCES = ("constant", "random", "clip")
+SPREAD = 1.0
+"""Standard deviation of log Δ where Δ is random: two of three steps lie within a factor of e of the middle one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """The steps of all channels of a scan over one sequence, and its decay rates.
+
+    Args:
+        step: (channels, length) Δ after bias and softplus; positive.
+        A: (channels, state) negative.
+        described: where they come from, in words.
+
+    Raises:
+        ValueError: as `analysis.Decay`.
+    """
+
+    step: Tensor
+    A: Tensor
+    described: str
+
+    def __post_init__(self) -> None:
+        Decay(self.step[None], self.A)  # says what does not fit
+
+    @cached_property
+    def half_lives(self) -> np.ndarray:
+        """(channels, state): tokens until half is gone, at the median Δ of each channel."""
+        median = self.step.median(dim=-1, keepdim=True).values
+        return Decay(median[None], self.A).half_life()[0, :, :, 0].numpy()
+
+    @property
+    def most_selective(self) -> int:
+        """The channel whose Δ changes most from token to token, by factors.
+
+        Only those count whose slowest state forgets within the sequence, and not at once: with others there would be
+        nothing to see. If there are none, all do.
+        """
+        changes = self.step.log().std(dim=-1, correction=0).numpy()
+        slowest = self.half_lives.max(axis=1)
+        seen = (slowest > 3) & (slowest < self.step.shape[1] / 3)
+        return int(np.where(seen | ~seen.any(), changes, -1).argmax())
+
+    def of(self, channel: int, n: int) -> "tuple[Decay, Decay]":
+        """One state of one channel with its own steps, and with the mean of these at every token."""
+        step, A = self.step[channel][None, None].double(), self.A[channel, n].reshape(1, 1).double()
+        return Decay(step, A), Decay(step.mean().expand_as(step), A)
+
+
+@dataclass(frozen=True)
+class State:
+    """Whose steps, and which token of which state is followed.
+
+    Args:
+        source: "constant" (every Δ is `delta`), "random" (drawn around it, log-normal), or "clip": `measured`.
+        delta: the mean Δ of the first two; their A is -1, -2 … -16 (S4D-Real).
+        length: their tokens.
+        token: j, whose share is followed.
+        channel, n: which state of which channel, n counted from 1.
+        seed: of the random steps.
+        measured: the steps of a block on a clip.
+    """
+
+    source: str = "constant"
+    delta: float = 0.1
+    length: int = 128
+    token: int = 0
+    channel: int = 0
+    n: int = 1
+    seed: int = 0
+    measured: Steps | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What the panel shows. "own" is with the steps as they are, "even" with a constant Δ of the same mean."""
+
+    steps: Steps
+    A: float
+    delta: np.ndarray  # (length,) of the chosen channel
+    own: np.ndarray  # (length,) the share of token j left at each token; NaN before it was read
+    even: np.ndarray
+    matrix_own: np.ndarray  # (window, window) row i, column j: the share of j left at i; NaN above the diagonal
+    matrix_even: np.ndarray
+    window: range  # the tokens of the matrices
+    half_own: float  # tokens until half of token j was gone, infinite if it never was
+    half_even: float
+
+
+WINDOW = 48
+"""Most tokens of a sequence that are shown as a matrix."""
+
+
+def compute(state: State) -> View:
+    """The decay of one token, of its surroundings, and the half-lives of all.
+
+    Raises:
+        ValueError: there is no such source, token, channel or state, or Δ is not positive.
+    """
+    steps = steps_of(state)
+    channels, length = steps.step.shape
+    places = {"token": (0, length - 1), "channel": (0, channels - 1), "n": (1, steps.A.shape[1])}
+    for name, (least, most) in places.items():
+        if getattr(state, name) not in range(least, most + 1):
+            raise ValueError(f"{name}: expected {least} to {most}, got {getattr(state, name)}")
+    pair = steps.of(state.channel, state.n - 1)
+    start = max(0, min(state.token - WINDOW // 4, length - WINDOW))
+    window = range(start, min(start + WINDOW, length))
+    own, even = (_share(decay, state.token) for decay in pair)
+    matrix_own, matrix_even = (_matrix(decay, window) for decay in pair)
+    half_own, half_even = (_half_life(decay, state.token) for decay in pair)
+    A, delta = float(steps.A[state.channel, state.n - 1]), steps.step[state.channel].numpy()
+    return View(steps, A, delta, own, even, matrix_own, matrix_even, window, half_own, half_even)
+
+
+def steps_of(state: State) -> Steps:
+    """The steps that a state speaks of.
+
+    Raises:
+        ValueError: there is no such source, Δ is not positive, or the sequence is empty.
+    """
+    if state.source not in SOURCES:
+        raise ValueError(f"source: expected one of {', '.join(map(repr, SOURCES))}, got {state.source!r}")
+    if state.source == "clip":
+        if state.measured is None:
+            raise ValueError("source: 'clip' needs the steps of a block, `measured`, got None")
+        return state.measured
+    if not 0 < state.delta < math.inf or state.length < 1:
+        raise ValueError(f"delta, length: expected Δ above 0 and at least 1 token, got {state.delta}, {state.length}")
+    step = torch.full((1, state.length), state.delta, dtype=torch.float64)
+    if state.source == "random":
+        draw = torch.randn(step.shape, generator=torch.Generator().manual_seed(state.seed), dtype=torch.float64)
+        step = step * torch.exp(SPREAD * draw - SPREAD**2 / 2)  # the mean of a log-normal
+    A = -torch.arange(1, 17, dtype=torch.float64)[None]
+    words = {"constant": f"a constant Δ of {state.delta:.3g}", "random": f"a random Δ around {state.delta:.3g}"}
+    return Steps(step, A, words[state.source])
+
+
+def _share(decay: Decay, token: int) -> np.ndarray:
+    share = decay.remaining(token)[0, 0, 0].numpy().copy()
+    share[:token] = np.nan
+    return share
+
+
+def _matrix(decay: Decay, window: Sequence[int]) -> np.ndarray:
+    part = Decay(decay.step[..., window[0] : window[-1] + 1], decay.A)
+    columns = np.stack([part.remaining(j)[0, 0, 0].numpy() for j in range(len(window))], axis=1)
+    columns[np.triu_indices(len(window), 1)] = np.nan
+    return columns
+
+
+def _half_life(decay: Decay, token: int) -> float:
+    return float(decay.measured_half_life()[0, 0, 0, token])
