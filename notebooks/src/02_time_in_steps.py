@@ -14,7 +14,7 @@
 # %%
 import torch
 
-from vmamba_edu import checks
+from vmamba_edu import checks, panels
 from vmamba_edu.pictures import curves, show
 from vmamba_edu.ssm import RULES, bilinear, expm1_ratio, recur, s4d_real, stability_limit
 from vmamba_edu.ssm import zero_order_hold as library_zero_order_hold
@@ -254,6 +254,15 @@ for name in ("euler", "bilinear", "mamba"):
 # Twice for Euler (an error of first order), four times for the bilinear rule (second order), and nothing left to gain
 # for zero-order hold. But who is the fourth, that is no better than Euler?
 #
+# **See.** All four rules at once. Move $\Delta$ and the eigenvalue, its real and its imaginary part. Above stands what each
+# rule answers; below, where its $\bar a$ lies in the plane, with the circle inside which a rule is stable, and its error
+# against the step. Find a step at which Euler's rule leaves the circle, and look at what happens to its answer. Then
+# choose the input *pulse*: which rule is exact now?
+
+# %%
+panels.discretisation()
+
+# %% [markdown]
 # ## The question that people ask most
 #
 # *The paper says zero-order hold for $B$. The released code computes $\bar B = \Delta B$, which is Euler's. Which is it, and

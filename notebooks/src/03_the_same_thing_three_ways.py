@@ -17,7 +17,7 @@ import time
 import torch
 from vmamba_kernels import selective_scan
 
-from vmamba_edu import checks
+from vmamba_edu import checks, panels
 from vmamba_edu.pictures import curves, show
 from vmamba_edu.ssm import (
     blelloch,
@@ -299,6 +299,14 @@ start = torch.nn.functional.softplus(torch.zeros(())).double()
 print(
     f"Δ = {start:.3f}: half-lives from {(half_life(s4d_real(16)) / start).min():.3f} to {(half_life(s4d_real(16)) / start).max():.3f} tokens"
 )
+
+# %% [markdown]
+# **See.** How much of a token is left at each later one. Choose *constant Δ* and move it from 0.69 down to 0.001; choose
+# another state $n$. With *Δ of a clip* $\Delta$ changes from token to token: that is selection, the subject of the next
+# lesson, in a small model with fresh weights.
+
+# %%
+panels.state_decay(source="constant", delta=0.69, length=64)
 
 # %% [markdown]
 # That is the memory of one token that you met in lesson 00. Training has to lengthen it, and it can: $\Delta$ is learned, and

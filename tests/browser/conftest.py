@@ -15,13 +15,11 @@ knows no other files, runs on its own port and is shared by the tests of one mod
 such a module: playwright's loop runs in the test's thread for as long as the module lasts.
 """
 
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from filelock import FileLock
 
 if TYPE_CHECKING:
     from jupyter_in_chromium import JupyterLab, OpenNotebook
@@ -30,16 +28,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def chromium_browser() -> Iterator["Browser"]:
-    """Headless Chromium, one at a time on this machine; skips where it or playwright is missing.
-
-    Two of them beside two JupyterLabs and their kernels make each other time out on two processors.
-    """
+    """Headless Chromium; skips where it or playwright is missing."""
     pytest.importorskip("playwright", reason="needs playwright, which the extra [test] installs")
     from jupyter_in_chromium import chromium, headless_browser
 
     if chromium() is None:
         pytest.skip("needs Chromium, which is not installed (sudo apt install chromium)")
-    with FileLock(Path(tempfile.gettempdir()) / "vmamba-edu-browser-tests.lock"), headless_browser() as browser:
+    with headless_browser() as browser:
         yield browser
 
 

@@ -171,13 +171,27 @@ def test_a_python_that_cannot_make_environments_is_told(checkout):
     assert "sudo apt install python3-venv" in done.stderr
 
 
-def test_everything_is_tested_by_one_call_of_pytest():
+def test_everything_is_tested_the_browser_by_itself():
     done = make(ROOT, "--dry-run", "--always-make", "test", "ARGS=-k scan")
-    (call,) = re.findall(r"-m pytest (.*?)(?<!\\)\n", done.stdout, re.DOTALL)
-    words = call.replace("\\\n", " ").split()
-    assert words[:3] == ["tests", "notebooks", "--nbmake"]
-    assert "--cov" in words
-    assert words[-2:] == ["-k", "scan"]
+    browser, rest = (call.split() for call in re.findall(r"-m pytest (.*?) \|\|", done.stdout))
+    assert browser[:2] == ["tests/browser", "--cov"]
+    assert rest[:4] == ["tests", "notebooks", "--ignore=tests/browser", "--nbmake"]
+    assert "--cov-append" in rest
+    assert browser[-2:] == rest[-2:] == ["-k", "scan"]
+
+
+@pytest.mark.parametrize(
+    ("browser", "rest", "status"), [(0, 0, 0), (5, 0, 0), (0, 5, 0), (1, 0, 2), (0, 1, 2), (2, 5, 2)]
+)
+def test_one_failing_part_fails_the_whole_and_the_other_still_runs(checkout, browser, rest, status):
+    make(checkout, "test")  # installs
+    script(
+        checkout / ".venv" / "bin" / "python",
+        f'#!/bin/sh\necho "called $*" >> calls\ncase "$*" in *--ignore*) exit {rest} ;; *) exit {browser} ;; esac\n',
+    )
+    done = make(checkout, "test")
+    assert done.returncode == status
+    assert (checkout / "calls").read_text("utf-8").count("-m pytest") == 2
 
 
 def test_make_alone_lists_what_can_be_made(checkout):
