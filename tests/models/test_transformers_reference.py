@@ -64,7 +64,7 @@ def assert_gradients_agree(model: nn.Module, tensors: dict[str, torch.Tensor]) -
     stored = {
         name.removeprefix("grad.").removesuffix(".f64"): value
         for name, value in tensors.items()
-        if name.startswith("grad.") and name != "grad.x.f64"
+        if name.startswith("grad.") and name.endswith(".f64") and name != "grad.x.f64"
     }
     parameters = dict(model.named_parameters())
     stored = translate_names(stored)
