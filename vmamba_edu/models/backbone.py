@@ -8,6 +8,7 @@ kept in at least float32 whatever the weights are in, and nothing but additions 
 Source: VideoMamba (arXiv 2403.06977) §3.2; `Block` and `VisionMamba` (videomamba/video_sm/models/videomamba.py).
 """
 
+from abc import ABC, abstractmethod
 from typing import Literal, TypeVar, cast, overload
 
 import torch
@@ -58,7 +59,7 @@ def add_residual(hidden: Tokens, residual: Tokens | None) -> Tokens:
     return at_least_float32(hidden) if residual is None else residual + hidden
 
 
-class Backbone(nn.Module):
+class Backbone(nn.Module, ABC):
     """All of a model but how pixels become tokens, which a subclass says in `make_patch_embed` and `embed`.
 
     The names, shapes and order of the parameters are those of the released checkpoints, and so is the way they are
@@ -85,13 +86,13 @@ class Backbone(nn.Module):
         initialise_linear_(self)
         shrink_outputs_(self, depth)
 
+    @abstractmethod
     def make_patch_embed(self) -> nn.Module:
         """The map from pixels to patches, freshly made."""
-        raise NotImplementedError
 
+    @abstractmethod
     def embed(self, pixels: Tensor) -> Tokens:
         """The tokens that enter the first block, as they are stored: patches with their positions, and [cls]."""
-        raise NotImplementedError
 
     def reading_order(self, pixels: Tensor) -> TokenOrder | None:
         """The temporal-first order of the tokens of these pixels, if the mixers need one."""

@@ -1,6 +1,7 @@
 """The keywords of VideoMamba, their defaults, what they must satisfy, and the other names people know them by."""
 
 import difflib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
@@ -21,7 +22,7 @@ SCAN_ORDERS = tuple(PLANS)
 
 @no_type_check  # for checkers at run time: __post_init__ checks every value, and its messages say more
 @dataclass(frozen=True)
-class MambaConfig:
+class MambaConfig(ABC):
     """What the models for pictures and for clips have in common. The defaults are those of "tiny".
 
     Args:
@@ -88,9 +89,9 @@ class MambaConfig:
             check_choice(name, getattr(self, name), choices)
 
     @property
+    @abstractmethod
     def grid(self) -> Grid:
         """(time, height, width) in tokens of what the model is made for; [cls] comes on top."""
-        raise NotImplementedError
 
     @property
     def frame_size(self) -> tuple[int, int]:

@@ -4,6 +4,7 @@
 and `segment_sampling`. All are frozen and can be pickled, so the workers of a loader take them along.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,7 +18,7 @@ MODES = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
-class Sampler:
+class Sampler(ABC):
     """Chooses `num_frames` frames. What differs from rule to rule is in `_train` and `_test`.
 
     Attributes:
@@ -57,14 +58,16 @@ class Sampler:
             return start + self._train(total, generator)
         return start + (self._validation(total) if mode == "validation" else self._test(total, chunk, num_chunks))
 
+    @abstractmethod
     def _train(self, total: int, generator: torch.Generator) -> Int64[Tensor, " time"]:
-        raise NotImplementedError
+        """The frames of a training clip, from the first of the piece on."""
 
     def _validation(self, total: int) -> Int64[Tensor, " time"]:
         return self._test(total, 0, 1)
 
+    @abstractmethod
     def _test(self, total: int, chunk: int, num_chunks: int) -> Int64[Tensor, " time"]:
-        raise NotImplementedError
+        """The frames of one view of a test, from the first of the piece on."""
 
 
 @dataclass(frozen=True)
