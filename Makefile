@@ -15,9 +15,10 @@ PINS := pyproject.toml constraints.txt
 MOVED := $(shell test ! -e $(VENV)/.folder || test "$$(cat $(VENV)/.folder)" = "$(CURDIR)" || echo moved)
 LAB_STAMP  := $(VENV)/.installed-lab
 TEST_STAMP := $(VENV)/.installed-test
+CLASSROOM_STAMP := $(VENV)/.installed-classroom
 
 .DEFAULT_GOAL := help
-.PHONY: moved help lab author test check notebooks gpu doctor pictures constraints check-python clean clean-venv
+.PHONY: moved help lab author test check notebooks student mutants gpu doctor pictures constraints check-python clean clean-venv
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -51,6 +52,12 @@ check: $(TEST_STAMP) ## lint, format, types, the arrows between the packages, le
 notebooks: $(LAB_STAMP) ## build the lessons from notebooks/src/
 	$(BIN)/python notebooks/build.py
 
+student: $(CLASSROOM_STAMP) ## the lessons without their solutions, in build/student/
+	$(BIN)/python notebooks/student.py $(ARGS)
+
+mutants: $(TEST_STAMP) ## change every solution a little, everywhere, and see that its check notices
+	$(BIN)/python notebooks/mutants.py $(ARGS)
+
 gpu: $(TEST_STAMP) ## the tests that need a GPU
 	$(BIN)/python -m pytest tests -m gpu $(ARGS)
 
@@ -76,9 +83,13 @@ $(LAB_STAMP): $(PINS) $(MOVED)
 	$(call install,lab)
 	@touch $@
 
+$(CLASSROOM_STAMP): $(PINS) $(MOVED)
+	$(call install,classroom)
+	@touch $(LAB_STAMP) $@
+
 $(TEST_STAMP): $(PINS) $(MOVED)
 	$(call install,test)
-	@touch $(LAB_STAMP) $@
+	@touch $(LAB_STAMP) $(CLASSROOM_STAMP) $@
 
 define install
 	@test -z "$(MOVED)" && $(PIP) --version >/dev/null 2>&1 || { $(MAKE) --no-print-directory check-python \

@@ -5,11 +5,13 @@
     python notebooks/build.py --strip FILE ...    only remove outputs, counts and widget state from these notebooks
 
 A source is a Python file in jupytext's percent format; tags and other metadata of a cell stand on its `# %%` line.
+The index of the lessons, index.ipynb, has a source too; the table in it is made from the heads of the others.
 A notebook is stored without anything that running it leaves behind, and its cells' ids follow from lesson and
 position (`00-first-light-007`), so that two builds can be compared byte for byte.
 """
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -23,14 +25,39 @@ METADATA = {
     "language_info": {"name": "python"},
 }
 
+LESSONS_MARK = "<!-- lessons -->"
+HEAD = (r"^# # (.+)$", r"^# \| \*\*You will be able to\*\* \| (.+) \|$", r"^# \| \*\*Minutes\*\* \| (.+) \|$")
+
 
 def build(source: Path) -> str:
     """The text of the notebook that belongs to `source`."""
     lesson = source.stem.replace("_", "-")
-    notebook = jupytext.reads(source.read_text("utf-8"), fmt="py:percent")
+    text = source.read_text("utf-8")
+    if LESSONS_MARK in text:
+        text = text.replace(LESSONS_MARK, "\n# ".join(table_of_lessons(source.parent)))
+    notebook = jupytext.reads(text, fmt="py:percent")
     for position, cell in enumerate(notebook.cells):
         cell["id"] = f"{lesson}-{position:03d}"
     return _written(notebook)
+
+
+def table_of_lessons(sources: Path) -> list[str]:
+    """The lines of a table of the lessons: title, what one can do afterwards, minutes; each title opens its lesson.
+
+    Raises:
+        ValueError: the head of a lesson lacks one of these.
+    """
+    rows = ["| lesson | you will be able to | minutes |", "|---|---|---|"]
+    for source in sorted(sources.glob("[0-9]*.py")):
+        text = source.read_text("utf-8")
+        found = [re.search(pattern, text, re.MULTILINE) for pattern in HEAD]
+        if not all(found):
+            raise ValueError(
+                f"{source.name}: expected a title, '**You will be able to**' and '**Minutes**' in its head"
+            )
+        title, able, minutes = (match[1] for match in found if match)
+        rows.append(f"| [{title}]({source.stem}.ipynb) | {able} | {minutes} |")
+    return rows
 
 
 def stripped(notebook_file: Path) -> str:
@@ -77,7 +104,7 @@ def _first_difference(stored: bytes, built: bytes) -> int | None:
 
 
 def _sources(notebooks: Path) -> list[Path]:
-    return sorted((notebooks / "src").glob("[0-9]*.py"))
+    return sorted((notebooks / "src").glob("*.py"))
 
 
 def _write(path: Path, text: str) -> None:
@@ -94,7 +121,7 @@ def main(arguments: list[str] | None = None, notebooks: Path = NOTEBOOKS) -> int
     options = parser.parse_args(arguments)
     if options.check:
         found = problems(notebooks)
-        print("\n".join(found) or f"{len(_sources(notebooks))} lessons agree with their sources.")
+        print("\n".join(found) or f"{len(_sources(notebooks))} notebooks agree with their sources.")
         return 1 if found else 0
     if options.strip is not None:
         for path in options.strip:

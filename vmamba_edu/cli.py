@@ -24,9 +24,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def lab(options: argparse.Namespace, jupyter_options: list[str]) -> int:
-    """Bring the reader's copies up to date and open JupyterLab on the first lesson; ends when JupyterLab does."""
+    """Bring the reader's copies up to date and open JupyterLab on the index; ends when JupyterLab does."""
     try:
-        first = workspace.find_lessons(options.lessons)[0]
+        first = workspace.find_start(options.lessons)
         if not options.author:
             _tell(workspace.refresh(options.lessons, options.workspace), options.workspace)
             first = options.workspace / first.name
@@ -89,7 +89,7 @@ def _tell(changes: list[workspace.Change], folder: Path) -> None:
             print(change.sentence)
     copied = sum(not change.sentence for change in changes)
     if copied:
-        print(f"{copied} lesson{'s'[: copied > 1]} copied to {folder}/, where you can change what you like.")
+        print(f"{copied} notebook{'s'[: copied > 1]} copied to {folder}/, where you can change what you like.")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -22,6 +22,7 @@ from typing import Any
 
 MANIFEST = ".vmamba-edu.json"
 EARLIER = "earlier"
+INDEX = "index.ipynb"
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,16 @@ def refresh(lessons: Path, workspace: Path) -> list[Change]:
         changes += change
     _write_manifest(workspace, records)
     return changes
+
+
+def find_start(lessons: Path) -> Path:
+    """The notebook that is opened first: the index of the lessons, or the first lesson where there is none.
+
+    Raises:
+        ValueError: there are no lessons.
+    """
+    found = find_lessons(lessons)
+    return next((notebook for notebook in found if notebook.name == INDEX), found[0])
 
 
 def find_lessons(lessons: Path) -> list[Path]:

@@ -75,10 +75,10 @@ delta = torch.tensor([0.5]).double()
 x = torch.tensor([1.0, 1.0, -0.5, 0.0, 2.0, 2.0, 0.0, 0.0, 1.0, 0.0]).double()
 one = torch.ones(1, 1).double()
 fine = recur(*RULES["euler"](a, b, delta / 1000), one, x.repeat_interleave(1000)[None, None])[0, 0]
-coarse = recur(*zero_order_hold(a, b, delta), one, x[None, None])[0, 0]
-print(f"largest difference at the ends of the ten steps: {(fine[999::1000] - coarse).abs().max():.1e}")
 
 # %%
+coarse = recur(*zero_order_hold(a, b, delta), one, x[None, None])[0, 0]
+print(f"largest difference at the ends of the ten steps: {(fine[999::1000] - coarse).abs().max():.1e}")
 seconds = torch.arange(1, 10001).double() / 2000
 after_each_step = torch.cat(
     [torch.zeros(1000), coarse[:-1].repeat_interleave(1000)]

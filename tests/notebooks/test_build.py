@@ -11,7 +11,7 @@ from jupytext.cli import jupytext
 from nbformat.v4 import new_output
 
 ROOT = Path(__file__).parents[2]
-LESSONS = sorted((ROOT / "notebooks" / "src").glob("[0-9]*.py"))
+LESSONS = sorted((ROOT / "notebooks" / "src").glob("*.py"))
 SOURCE = """\
 # %% [markdown]
 # # A lesson
@@ -51,6 +51,34 @@ def doctor(notebook: Path, change) -> None:
     content = nbformat.read(notebook, as_version=4)
     change(content)
     nbformat.write(content, notebook)
+
+
+HEAD_OF_A_LESSON = """\
+# %% [markdown]
+# # 04 · Another
+#
+# | | |
+# |---|---|
+# | **You will be able to** | see $h$ |
+# | **Minutes** | 7 |
+"""
+
+
+def test_the_index_has_each_lesson_one_click_away(notebooks, build):
+    """The project's own index, and one that gains a lesson."""
+    table = build.table_of_lessons(ROOT / "notebooks" / "src")
+    index = nbformat.read(ROOT / "notebooks" / "index.ipynb", as_version=4).cells[0].source
+    assert "\n".join(table) in index
+    for lesson in (ROOT / "notebooks").glob("[0-9]*.ipynb"):
+        assert index.count(f"]({lesson.name})") == 1
+    (notebooks / "src" / "03_a_lesson.py").write_text(HEAD_OF_A_LESSON.replace("04", "03"), "utf-8")
+    (notebooks / "src" / "04_another.py").write_text(HEAD_OF_A_LESSON, "utf-8")
+    assert build.table_of_lessons(notebooks / "src")[-1] == "| [04 · Another](04_another.ipynb) | see $h$ | 7 |"
+
+
+def test_a_lesson_without_a_head_cannot_be_in_the_index(notebooks, build):
+    with pytest.raises(ValueError, match=r"03_a_lesson\.py: expected a title, .*Minutes"):
+        build.table_of_lessons(notebooks / "src")
 
 
 @pytest.mark.parametrize("source", LESSONS, ids=lambda path: path.stem)

@@ -34,12 +34,19 @@ def lab(lessons: Path, *options: str) -> int:
     return cli.main(["lab", *folders, *options])
 
 
+def test_lab_opens_the_index_where_there_is_one(lessons, started):
+    nbformat.write(new_notebook(), lessons / "index.ipynb")
+    lab(lessons)
+    assert "--LabApp.default_url=/lab/tree/index.ipynb" in started[0]
+    assert (lessons.parent / "mine" / "index.ipynb").exists()
+
+
 def test_lab_opens_the_first_lesson_in_the_readers_copies(lessons, started, capsys):
     assert lab(lessons) == 0
     (arguments,) = started
     assert f"--ServerApp.root_dir={lessons.parent / 'mine'}" in arguments
     assert "--LabApp.default_url=/lab/tree/00_first_light.ipynb" in arguments
-    assert "2 lessons copied" in capsys.readouterr().out
+    assert "2 notebooks copied" in capsys.readouterr().out
 
 
 def test_lab_listens_on_this_machine_only_and_keeps_the_token(lessons, started):

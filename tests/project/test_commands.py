@@ -121,6 +121,13 @@ def test_the_environment_of_the_tests_serves_the_lab(checkout):
     assert install.endswith(".[test]")
 
 
+def test_the_students_lessons_need_the_classroom(checkout):
+    make(checkout, "student")
+    make(checkout, "lab")
+    (install,) = installs(checkout)
+    assert install.endswith(".[classroom]")
+
+
 @pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt"])
 def test_changed_requirements_are_installed(checkout, name):
     make(checkout, "lab")
