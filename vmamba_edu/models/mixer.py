@@ -17,6 +17,7 @@ Sources: Mamba (arXiv 2312.00752) figure 3 and algorithm 2; VideoMamba (arXiv 24
 """
 
 import math
+from collections.abc import Callable
 from typing import Literal, NamedTuple, TypedDict
 
 import torch
@@ -29,6 +30,17 @@ from vmamba_kernels import bidirectional_scan, causal_conv1d, selective_scan
 from vmamba_edu.models.precision import at_least_float32
 from vmamba_edu.models.token_order import TokenOrder, reorder
 from vmamba_edu.scan_orders import PLANS, Direction, OrderName
+
+
+class Operators(NamedTuple):
+    """What carries something from token to token; all else in a model looks at each token by itself.
+
+    By default those of `vmamba_kernels`; `split_sequence` has others, for tokens that are spread over processes.
+    """
+
+    causal_conv1d: Callable[..., Tensor] = causal_conv1d
+    selective_scan: Callable[..., Tensor] = selective_scan
+    bidirectional_scan: Callable[..., Tensor] = bidirectional_scan
 
 
 class DirectionParameters(NamedTuple):
@@ -69,7 +81,7 @@ class Mixer(nn.Module):
         scan_order: the plan of `vmamba_edu.scan_orders` that is followed. All but "spatial_first" must be told an order
             with the tokens.
 
-    `backend` chooses the engine of the operators, as in `vmamba_kernels.selective_scan`.
+    `backend` chooses the engine of the operators, as in `vmamba_kernels.selective_scan`; `operators` who calls it.
     """
 
     def __init__(
@@ -92,6 +104,7 @@ class Mixer(nn.Module):
         self.directions: tuple[Direction, ...] = ("forward", "backward") if bidirectional else ("forward",)
         self.scan_order = scan_order
         self.backend = "auto"
+        self.operators = Operators()
 
         # In the published order: optimisers store their state by position.
         self.A_log, self.D = initial_A_log(inner_dim, d_state), nn.Parameter(torch.ones(inner_dim))
@@ -146,7 +159,7 @@ class Mixer(nn.Module):
         if len(directions) == 1:
             return self.read(tokens, directions[0])
         forward, backward = (self.scan_arguments(tokens, direction) for direction in directions)
-        return bidirectional_scan(forward, backward, backend=self.backend).transpose(1, 2)
+        return self.operators.bidirectional_scan(forward, backward, backend=self.backend).transpose(1, 2)
 
     def read(
         self, tokens: Float[Tensor, "batch length twice_inner"], direction: Direction
@@ -157,7 +170,7 @@ class Mixer(nn.Module):
         from the end instead, which is the same without the copies: so the backward convolution is anti-causal.
         """
         arguments = self.scan_arguments(tokens, direction)
-        y = selective_scan(**arguments, reverse=direction == "backward", backend=self.backend)
+        y = self.operators.selective_scan(**arguments, reverse=direction == "backward", backend=self.backend)
         return y.transpose(1, 2)
 
     def scan_arguments(self, tokens: Float[Tensor, "batch length twice_inner"], direction: Direction) -> ScanArguments:
@@ -174,7 +187,8 @@ class Mixer(nn.Module):
         weight = rearrange(conv1d.weight, "inner 1 width -> inner width")
         # The associative engine computes scans only. Like the reference it can be differentiated any number of times.
         backend = "reference" if self.backend == "associative" else self.backend
-        u = causal_conv1d(x, weight, conv1d.bias, "silu", reverse=direction == "backward", backend=backend)
+        convolve = self.operators.causal_conv1d
+        u = convolve(x, weight, conv1d.bias, "silu", reverse=direction == "backward", backend=backend)
         dt, B, C = x_proj(u.transpose(1, 2)).split([self.dt_rank, self.d_state, self.d_state], dim=-1)
         return ScanArguments(
             u=u,
