@@ -14,11 +14,11 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-EXTRAS = "test,classroom,bench"
+EXTRAS = "test,bench"  # test has classroom and scale
 # torch's CUDA builds pin their own triton, and they alone need these packages.
 LEFT_OUT = re.compile(r"vmamba-edu|triton|nvidia-.*|cuda-.*")
 HEADER = """\
-# The exact versions that are tested, of everything in the extras [lab], [test], [classroom] and [bench].
+# The exact versions that are tested, of everything in the extras [lab], [test], [classroom], [scale] and [bench].
 # Use: pip install -c constraints.txt -e ".[lab]". The ranges that the library itself asks for stand in pyproject.toml.
 # Not here: triton, which torch itself pins on some platforms, NVIDIA's packages, and what only Windows and macOS need.
 # Written by `make constraints` (see .ci/constraints.py) with Python {version}; edit pyproject.toml, not this file.

@@ -18,7 +18,7 @@ from vmamba_edu.training.objectives import (
     Supervised,
     masked_alignment,
 )
-from vmamba_edu.training.objectives.gather import gather
+from vmamba_edu.training.objectives.gather import each_alone, gather
 from vmamba_edu.training.objectives.masked_alignment import visible_features
 
 STUDENT = {"img_size": 16, "patch_size": 8, "num_frames": 4, "depth": 2, "embed_dim": 16, "d_state": 4}
@@ -218,17 +218,23 @@ def gather_in_a_process(rank: int, world: int, folder: str) -> None:
     x = torch.full((2, 3), float(rank), requires_grad=True)
     rows = gather(x)
     (rows * torch.arange(4.0)[:, None] * (rank + 1)).sum().backward()
-    torch.save((rows.detach(), x.grad), f"{folder}/{rank}.pt")
+    published, x.grad = x.grad, None
+    (gather(x, "whole") * torch.arange(4.0)[:, None] * (rank + 1)).sum().backward()
+    with each_alone():
+        assert gather(x) is x
+    torch.save((rows.detach(), published, x.grad), f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 
 
 def test_gathering_keeps_the_gradient_of_the_own_rows(tmp_path):
     mp.start_processes(gather_in_a_process, (2, str(tmp_path)), nprocs=2, start_method="fork")
     for rank in range(2):
-        rows, gradient = torch.load(tmp_path / f"{rank}.pt")
+        rows, gradient, whole = torch.load(tmp_path / f"{rank}.pt")
         assert rows[:, 0].tolist() == [0, 0, 1, 1]
         # What this process's loss says of its rows; the other's, which says something else, is not added.
         assert gradient[:, 0].tolist() == [2 * rank * (rank + 1), (2 * rank + 1) * (rank + 1)]
+        # What both losses say: they weigh with 1 and 2.
+        assert whole[:, 0].tolist() == [3 * 2 * rank, 3 * (2 * rank + 1)]
 
 
 def test_alone_nothing_is_gathered():

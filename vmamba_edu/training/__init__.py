@@ -8,7 +8,8 @@
 
 `loop` is the whole of it in one sitting, `steps` what happens in a step. `settings` are the numbers; `optimiser` and
 `schedule` what the published recipes do with them. `checkpointing`, `state` and `run_folder` keep a run, `data_order`
-and `randomness` make it the same twice. `logs` and `progress` tell of it. `objectives` says what is learned.
+and `randomness` make it the same twice, and `processes` the same for several. `logs` and `progress` tell of it.
+`objectives` says what is learned.
 """
 
 from vmamba_edu.models.checkpoints.report import CheckpointError

@@ -110,10 +110,15 @@ class Loading:
             generator=torch.Generator().manual_seed(self.seed),
         )
 
-    def load_all(self, order: DataOrder) -> Iterator[Batch]:
-        """The batches of all that is left of a run, epoch by epoch: no worker looks into the next before its time."""
+    def load_all(self, order: DataOrder, part: Callable[[list[Place]], list[Place]] = list) -> Iterator[Batch]:
+        """The batches of all that is left of a run, epoch by epoch: no worker looks into the next before its time.
+
+        Args:
+            order: of the samples.
+            part: takes what this process is to see of a batch.
+        """
         for epoch in range(order.start // order.steps_per_epoch, order.epochs):
-            yield from self.load(order.epoch_batches(epoch), epoch)
+            yield from self.load([part(batch) for batch in order.epoch_batches(epoch)], epoch)
 
 
 def in_order(num_samples: int, batch_size: int) -> list[list[Place]]:

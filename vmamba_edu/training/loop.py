@@ -19,6 +19,7 @@ from vmamba_edu.training.checkpointing import BEST, LAST
 from vmamba_edu.training.data_order import Batch, Collate, Loading, Samples, size_of
 from vmamba_edu.training.denormals import run_flushing_denormals
 from vmamba_edu.training.logs import Callback, Callbacks, Row
+from vmamba_edu.training.processes import Processes, launched, require_shares
 from vmamba_edu.training.progress import ProgressBar
 from vmamba_edu.training.randomness import seeded
 from vmamba_edu.training.run_folder import RunFolder
@@ -56,6 +57,7 @@ def train(
     collate: Collate | None = None,
     progress: bool = True,
     callbacks: Sequence[Callback] = (),
+    processes: Processes | None = None,
 ) -> History:
     """Train a model, in place.
 
@@ -78,22 +80,25 @@ def train(
         metadata: plain values to keep in the checkpoints, such as the names of the classes.
         collate: makes a batch of a list of samples; None takes torch's default.
         progress: whether to show a bar.
-        callbacks: who else listens, see `logs.Callback`.
+        callbacks: who else listens, see `logs.Callback`. Of several processes the first tells them.
+        processes: who else trains the same; by default those that this one was launched with, see `processes`.
 
     Raises:
         NotFiniteError: a loss or gradient is not finite; the model keeps the weights before that step.
         CheckpointError: a checkpoint cannot be written, or not be gone on from; nothing is lost.
         ValueError: arguments do not fit each other.
     """
-    with seeded(settings.seed):
+    processes = processes or launched(settings.precision)
+    require_shares(settings.batch_size, processes)
+    with seeded(settings.seed, *([processes.rank] if processes.rank else [])):
         judge = Validation(validation, validation_objective or objective, settings, collate)
-        state = TrainingState.begin(model, objective, settings, size_of(data))
+        state = TrainingState.begin(model, objective, settings, size_of(data), processes)
         folder = RunFolder(run_folder, metadata or {})
         folder.open(state, resume=resume)  # before anything else: what cannot be written is known at once
         history = History(*folder.rows(state.step))
         order = replace(state.order, start=state.step)
-        batches = Loading(data, settings.seed, settings.num_workers, collate).load_all(order)
-        listeners = [*folder.logs(), *([ProgressBar()] if progress else []), *callbacks]
+        batches = Loading(data, settings.seed, settings.num_workers, collate).load_all(order, processes.part)
+        listeners = [*folder.logs(), *([ProgressBar()] if progress else []), *callbacks] if processes.is_main else []
         run_flushing_denormals(partial(_run, state, batches, judge, folder, Callbacks(listeners), history))
     return history
 
@@ -108,6 +113,7 @@ def _run(
     interrupted: threading.Event,
 ) -> None:
     """From the state as it is to the end of the training."""
+    stop = False
     try:
         listeners.on_start(state.step, state.order.num_steps)
         for batch in () if state.watch.says_stop else batches:
@@ -119,10 +125,11 @@ def _run(
                 listeners.on_validation(row)
                 if state.watch.update(row):
                     folder.save(state, BEST)
-            if state.is_epoch_end or interrupted.is_set() or folder.is_due(state):
+            stop = state.processes.any(interrupted.is_set())
+            if state.is_epoch_end or stop or folder.is_due(state):
                 folder.save(state, LAST)
-            if interrupted.is_set() or state.watch.says_stop:
+            if stop or state.watch.says_stop:
                 break
-        history.ended = "early stop" if state.watch.says_stop else "interrupted" if interrupted.is_set() else "finished"
+        history.ended = "early stop" if state.watch.says_stop else "interrupted" if stop else "finished"
     finally:
         listeners.on_end()

@@ -37,7 +37,7 @@ class RunFolder:
                 raise ValueError("resume: expected a run_folder to go on from, got none")
             return
         last = self.path / LAST
-        if last.exists():
+        if state.processes.any(last.exists()):  # all look before one writes
             if not resume:
                 raise CheckpointError(f"{self.path}: holds a run already; resume it, or give another folder")
             state.go_on_from(open_checkpoint(last), last)
@@ -57,8 +57,12 @@ class RunFolder:
             CheckpointError: it cannot be written: the checkpoint before stays.
         """
         require_finite_weights(state)
-        if self.path is not None:
-            save_checkpoint(state.content(self.metadata), self.path / name)
+        if self.path is None:
+            return
+        content = state.content(self.metadata)
+        if state.processes.is_main:
+            save_checkpoint(content, self.path / name)
+        state.processes.wait()
 
     def is_due(self, state: TrainingState) -> bool:
         """Whether the settings ask for a checkpoint after this step."""

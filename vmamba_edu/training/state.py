@@ -15,10 +15,27 @@ from vmamba_edu.training.data_order import DataOrder
 from vmamba_edu.training.early_stop import EarlyStop
 from vmamba_edu.training.ema import make_average
 from vmamba_edu.training.optimiser import make_adamw
-from vmamba_edu.training.randomness import capture_random_state, restore_random_state
+from vmamba_edu.training.processes import Processes
+from vmamba_edu.training.randomness import capture_random_state, restore_random_state, seed_everything
 from vmamba_edu.training.settings import TrainingSettings
 
 Objective = Callable[[nn.Module, Mapping[str, Any]], Mapping[str, Tensor]]
+
+
+class Task(nn.Module):
+    """Model and objective as one module, whose forward pass is all that a step asks for.
+
+    So whatever an objective asks of its model happens within the call that accelerate wraps, and what an objective
+    learns is kept in step too.
+    """
+
+    def __init__(self, model: nn.Module, objective: Objective):
+        super().__init__()
+        self.model, self.objective = model, objective
+
+    def forward(self, batch: Mapping[str, Any]) -> Mapping[str, Tensor]:
+        """The objective's parts of a batch."""
+        return self.objective(self.model, batch)
 
 
 @dataclass(eq=False)
@@ -28,30 +45,41 @@ class TrainingState:
     Attributes:
         model: what learns.
         objective: what it learns for; one that is an nn.Module learns with it.
+        task: both, as a step calls them.
         optimiser: AdamW over both.
         average: the moving average of the model's weights, or None.
         watch: the best validation so far, and when to stop.
         order: which samples each step sees.
         settings: as given.
         learning_rates: by step.
+        processes: who else trains it.
         step: how many steps are done.
     """
 
     model: nn.Module
     objective: Objective
-    optimiser: torch.optim.AdamW
+    task: nn.Module
+    optimiser: torch.optim.Optimizer
     average: AveragedModel | None
     watch: EarlyStop
     order: DataOrder
     settings: TrainingSettings
     learning_rates: list[float]
+    processes: Processes
     step: int = 0
 
     @classmethod
     def begin(
-        cls, model: nn.Module, objective: Objective, settings: TrainingSettings, num_samples: int
+        cls,
+        model: nn.Module,
+        objective: Objective,
+        settings: TrainingSettings,
+        num_samples: int,
+        processes: Processes | None = None,
     ) -> "TrainingState":
         """The state before the first step."""
+        processes = processes or Processes()
+        processes.start_alike(model, objective)
         order = DataOrder(num_samples, settings.batch_size, settings.epochs, settings.seed)
         of_model = {id(parameter) for parameter in model.parameters()}
         of_objective = objective.parameters() if isinstance(objective, nn.Module) else ()
@@ -66,7 +94,9 @@ class TrainingState:
         )
         average = None if settings.ema_decay is None else make_average(model, settings.ema_decay)
         rates = settings.learning_rates(order.num_steps)
-        return cls(model, objective, optimiser, average, settings.early_stop(), order, settings, rates)
+        task, prepared = processes.prepare(Task(model, objective), optimiser)
+        watch = settings.early_stop()
+        return cls(model, objective, task, prepared, average, watch, order, settings, rates, processes)
 
     @property
     def epoch(self) -> int:
@@ -97,7 +127,8 @@ class TrainingState:
         return {name: parameter for name, parameter in found.items() if parameter.requires_grad}
 
     def content(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
-        """All of it, for a checkpoint; to be written before the next step changes it."""
+        """All of it, for a checkpoint; to be written before the next step changes it. Every process has to ask."""
+        own_random, *others_random = self.processes.gathered(capture_random_state())
         epoch, position = divmod(self.step, self.order.steps_per_epoch)
         sampler = {"epoch": epoch, "position": position, "seed": self.order.seed}
         return {
@@ -110,7 +141,8 @@ class TrainingState:
             "schedule": {"num_steps": self.order.num_steps, "kind": self.settings.schedule},
             "average": None if self.average is None else self.average.state_dict(),
             "watch": self.watch.state_dict(),
-            "random": capture_random_state(),
+            "random": own_random,
+            "others_random": others_random,
             "settings": self.settings.binding(),
             "architecture": architecture(self.model),
             "metadata": dict(metadata),
@@ -133,8 +165,16 @@ class TrainingState:
         if self.average is not None:
             self.average.load_state_dict(content["average"])
         self.watch.load_state_dict(content["watch"])
-        restore_random_state(content["random"])
         self.step = content["step"]
+        self._restore_random([content["random"], *content.get("others_random", ())])
+
+    def _restore_random(self, states: list[dict[str, Any]]) -> None:
+        """This process's streams; where there are more processes than before, a new one begins streams of its own."""
+        rank = self.processes.rank
+        if rank < len(states):
+            restore_random_state(states[rank])
+        else:
+            seed_everything(self.settings.seed, rank, self.step)
 
     def _require_same_run(self, content: Mapping[str, Any], path: Path) -> None:
         require_same(path, "model", self.model.state_dict(), content["model"])

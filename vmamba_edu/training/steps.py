@@ -10,9 +10,12 @@ from torch import Tensor, nn
 from vmamba_edu.training.data_order import to_device
 from vmamba_edu.training.logs import Row
 from vmamba_edu.training.optimiser import set_learning_rate
+from vmamba_edu.training.processes import Processes
 from vmamba_edu.training.randomness import seeded
 from vmamba_edu.training.settings import Precision
 from vmamba_edu.training.state import Objective, TrainingState
+
+_COUNT = "how many samples"
 
 
 class NotFiniteError(ArithmeticError):
@@ -31,14 +34,15 @@ def take_step(state: TrainingState, batch: Mapping[str, Any]) -> Row:
     state.model.train()
     batch = {**to_device(batch, state.device), "step": state.step}
     with autocast(state.device, state.settings.precision):
-        parts = state.objective(state.model, batch)
-    loss = _checked_loss(parts)
+        own_parts = state.task(batch)
+    loss = _checked_loss(own_parts)
+    parts = state.processes.mean(own_parts)  # what one sees all see, and stop together
     for name, value in parts.items():
         if not torch.isfinite(value).all():
             raise _not_finite(state, f"the part {name!r} of the objective is {_worst(value)}")
 
     state.optimiser.zero_grad()
-    loss.backward()
+    state.processes.backward(loss)
     learning = list(state.named_parameters().values())
     norm = nn.utils.get_total_norm([weight.grad for weight in learning if weight.grad is not None])
     if not torch.isfinite(norm):
@@ -50,34 +54,42 @@ def take_step(state: TrainingState, batch: Mapping[str, Any]) -> Row:
         state.average.update_parameters(state.model)
     row = {"step": state.step + 1, "epoch": state.epoch + 1, "learning_rate": rate, "gradient_norm": float(norm)}
     state.step += 1
-    return row | {name: float(value.detach()) for name, value in parts.items()}
+    return row | {name: float(value) for name, value in parts.items()}
 
 
 def measure(
-    model: nn.Module, objective: Objective, batches: Iterable, *, seed: int = 0, precision: Precision = "float32"
+    model: nn.Module,
+    objective: Objective,
+    batches: Iterable,
+    *,
+    seed: int = 0,
+    precision: Precision = "float32",
+    processes: Processes | None = None,
 ) -> dict[str, float]:
     """The mean over all samples of every part that an objective answers with, without gradient, in evaluation mode.
 
     What the objective draws, it draws from the seed, the same at every call; the streams outside and the model's mode
-    are left as they were.
+    are left as they were. Of several `processes` each measures batches of its own.
 
     Raises:
         ValueError: there is no batch.
     """
+    processes = processes or Processes()
     was_training = model.training
     model.eval()
     totals: dict[str, float] = defaultdict(float)
-    count = 0
     device = next(model.parameters()).device
     try:
-        with seeded(seed), torch.no_grad(), autocast(device, precision):
+        with seeded(seed), torch.no_grad(), autocast(device, precision), processes.each_alone():
             for batch in batches:
                 size = len(next(iter(batch.values())))
                 for name, value in objective(model, {**to_device(batch, device), "step": 0}).items():
                     totals[name] += size * float(value)
-                count += size
+                totals[_COUNT] += size
     finally:
         model.train(was_training)
+    totals = defaultdict(float, processes.total(totals))
+    count = totals.pop(_COUNT, 0)
     if not count:
         raise ValueError("batches: expected at least one, got none")
     return {name: total / count for name, total in totals.items()}

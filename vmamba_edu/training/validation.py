@@ -42,8 +42,14 @@ class Validation:
             ValueError: what the settings monitor is not measured.
         """
         settings = self.settings
-        batches = self.loading.load(self.places)
+        processes = state.processes
+        batches = self.loading.load(self.places[processes.rank :: processes.count])
         measured = measure(
-            state.judged_model, self.objective, batches, seed=settings.seed, precision=settings.precision
+            state.judged_model,
+            self.objective,
+            batches,
+            seed=settings.seed,
+            precision=settings.precision,
+            processes=processes,
         )
         return {"step": state.step, "epoch": state.epoch} | measured

@@ -20,7 +20,7 @@ from vmamba_edu.models.video_text import VideoText as Model
 from vmamba_edu.training.objectives.alignment import alignment_loss, check_kind
 from vmamba_edu.training.objectives.batches import take
 from vmamba_edu.training.objectives.contrastive import contrastive_loss, similarity
-from vmamba_edu.training.objectives.gather import gather
+from vmamba_edu.training.objectives.gather import GATHERED_GRADIENTS, GatheredGradient, gather
 from vmamba_edu.training.objectives.masked_alignment import ask, visible_features
 from vmamba_edu.training.objectives.masked_language import corrupt_tokens, masked_language_loss
 from vmamba_edu.training.objectives.matching import draw_negatives, matching_loss, negative_weights
@@ -55,6 +55,7 @@ class VideoText:
         mask, mask_ratio: what the model does not see of clips; None shows all of them.
         image_mask, image_mask_ratio: the same for pictures, clips of one frame.
         generator: what everything random is drawn from; None stands for torch's own, whose state checkpoints keep.
+        gathered_gradient: of the contrast, where several processes train: "published" or "whole", see `gather`.
 
     Raises:
         ValueError: a value cannot be.
@@ -73,9 +74,13 @@ class VideoText:
     image_mask: str | None = None
     image_mask_ratio: float = 0.5
     generator: torch.Generator | None = None
+    gathered_gradient: GatheredGradient = "published"
 
     def __post_init__(self) -> None:
         check_kind(self.distance)
+        if self.gathered_gradient not in GATHERED_GRADIENTS:
+            among = " or ".join(map(repr, GATHERED_GRADIENTS))
+            raise ValueError(f"gathered_gradient: expected {among}, got {self.gathered_gradient!r}")
         for name in (self.mask, self.image_mask):
             if name not in (None, *NAMES):
                 raise ValueError(f"mask: expected None or one of {', '.join(map(repr, NAMES))}, got {name!r}")
@@ -93,7 +98,7 @@ class VideoText:
         seen, text = model.see(clip, mask, self.keeps_temporal(model, mask)), model.read(ids, attends)
         parts: dict[str, Tensor] = {}
         if self.weights.contrast:
-            parts["contrast"] = contrast(model, seen, text, index)
+            parts["contrast"] = contrast(model, seen, text, index, self.gathered_gradient)
         if self.weights.matching:
             scores = similarity(model.vision_proj(seen.pooled), model.text_proj(text[:, 0]), model.temp)
             clips, captions = self.draw_pairs(scores, index)  # of this process alone, as published
@@ -148,10 +153,15 @@ class VideoText:
 
 
 def contrast(
-    model: Model, seen: Seen, text: Float[Tensor, "batch length dim"], index: Int64[Tensor, " batch"]
+    model: Model,
+    seen: Seen,
+    text: Float[Tensor, "batch length dim"],
+    index: Int64[Tensor, " batch"],
+    gradient: GatheredGradient = "published",
 ) -> Float[Tensor, ""]:
     """Clips against captions of all processes together."""
-    vision, words = gather(model.vision_proj(seen.pooled)), gather(model.text_proj(text[:, 0]))
+    vision = gather(model.vision_proj(seen.pooled), gradient)
+    words = gather(model.text_proj(text[:, 0]), gradient)
     return contrastive_loss(similarity(vision, words, model.temp), gather(index))
 
 
