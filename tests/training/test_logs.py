@@ -77,6 +77,25 @@ def test_tensorboard_gets_every_number(monkeypatch, tmp_path):
     assert ("validation/loss", history.validation[-1]["loss"], STEPS) in told
 
 
+def test_tensorboard_reads_back_what_was_logged(tmp_path):
+    """With TensorBoard itself, where it is installed: after a run that was killed and went on, every step once."""
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    log = TensorBoardLog(tmp_path)
+    log.on_start(0, 9)
+    for row in ROWS:
+        log.on_step(row)
+    log.on_end()
+    log = TensorBoardLog(tmp_path)
+    log.on_start(2, 9)  # its last checkpoint was that of step 2
+    log.on_step({"step": 3, "epoch": 1, "loss": 0.25})
+    log.on_validation({"step": 3, "epoch": 1, "loss": 0.5})
+    log.on_end()
+    events = reader.EventAccumulator(str(tmp_path)).Reload()
+    assert set(events.Tags()["scalars"]) == {"training/epoch", "training/loss", "validation/epoch", "validation/loss"}
+    assert [(event.step, event.value) for event in events.Scalars("training/loss")] == [(1, 1.0), (2, 0.5), (3, 0.25)]
+    assert [(event.step, event.value) for event in events.Scalars("validation/loss")] == [(3, 0.5)]
+
+
 def test_the_bar_counts_steps_and_says_what_was_measured(capsys):
     tiny_train(progress=True)
     said = capsys.readouterr().err
@@ -112,6 +131,9 @@ def test_the_curve_is_one_picture_that_is_replaced(monkeypatch):
     first, final = history.training[0]["loss"], history.training[-1]["loss"]
     assert f"training from {first:.3g} to {final:.3g} at step {STEPS}" in last.alt
     assert "validation from" in last.alt
+    shown_as = last._repr_mimebundle_()
+    assert f'alt="{last.alt}"' in shown_as["text/html"], "JupyterLab has no other place for it"
+    assert shown_as["text/plain"] == last.alt
 
 
 def test_the_curve_is_not_redrawn_more_often_than_asked(monkeypatch):

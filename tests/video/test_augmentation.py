@@ -1,5 +1,6 @@
 """Transforms treat all frames alike, are settled by their generator, and do to pixels what Pillow does."""
 
+import colorsys
 import dataclasses
 import pickle
 
@@ -38,6 +39,7 @@ from vmamba_edu.video.views import view_crop
 SAME_SIZE = {
     "flip": RandomHorizontalFlip(),
     "colour jitter": ColourJitter(),
+    "colour jitter, hue too": ColourJitter(hue=0.5),
     "erasing": RandomErasing(1.0),
     "rand augment": RandAugment.from_name("rand-m7-n4-mstd0.5-inc1"),
     "rand augment, strong": RandAugment(8, 10, 0),
@@ -101,7 +103,7 @@ class TestLawsOfAll:
         "nothing",
         [
             RandomHorizontalFlip(0.0),
-            ColourJitter(0, 0, 0),
+            ColourJitter(0, 0, 0, 0),
             RandomErasing(0.0),
             RandAugment(0),
             TemporalJitter(0),
@@ -201,6 +203,28 @@ class TestJitter:
         levels = [int(ColourJitter(0.4, 0, 0)(grey, seeded(seed))[0, 0, 0, 0]) for seed in range(300)]
         assert 60 <= min(levels) < 66
         assert 134 < max(levels) <= 140
+
+    def test_hue_jitter_reaches_its_bounds_and_stays_between_them(self):
+        red = torch.tensor([200, 0, 0], dtype=torch.uint8).expand(1, 2, 2, 3)
+        turns = []
+        for seed in range(200):
+            colour = ColourJitter(0, 0, 0, 0.1)(red, seeded(seed))[0, 0, 0] / 255
+            turned = colorsys.rgb_to_hsv(*colour.tolist())[0]
+            turns.append(turned - round(turned))
+        assert -0.1005 < min(turns) < -0.09  # rounding to a level may add 1/2 of 200 to a sixth of the circle: 0.0004
+        assert 0.09 < max(turns) < 0.1005
+
+    @pytest.mark.parametrize(
+        ("name", "value", "message"),
+        [
+            ("hue", 0.6, r"hue must be from 0 to 0.5, half the circle of colours, but got 0.6"),
+            ("hue", -0.1, r"hue must be from 0 to 0.5"),
+            ("contrast", -1, r"contrast must be at least 0, but got -1; 0 changes nothing"),
+        ],
+    )
+    def test_a_jitter_that_cannot_be_is_refused(self, name, value, message):
+        with pytest.raises(ValueError, match=message):
+            ColourJitter(**{name: value})
 
     def test_erasing_covers_one_box_with_noise(self):
         frames = photo(3, 60, 80)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmamba_edu.video.annotation_files import (
+    parse_coin_annotations,
     parse_epic_kitchens,
     parse_kinetics_annotations,
     parse_moments_categories,
@@ -205,6 +206,55 @@ class TestAnnotations:
             parse_ssv2_annotations(json.dumps([entry | {"template": "Closing [something]"}]), labels)
         with pytest.raises(ListError, match=r"labels.json:1: expected JSON, but got"):
             parse_ssv2_annotations("[]", "{")
+
+
+def coin(**changes):
+    """A film of COIN.json, in its form."""
+    steps = [
+        {"segment": [13.0, 20.0], "id": "281", "label": "install stand of the bed"},
+        {"segment": [22.0, 41.5], "id": "282", "label": "install bed board"},
+    ]
+    film = {"recipe_type": 13, "class": "AssembleBed", "subset": "training", "duration": 56.68, "start": 8, "end": 64}
+    return film | {"annotation": steps, "video_url": "none"} | changes
+
+
+class TestCoin:
+    def test_films_of_a_subset_are_read_with_task_and_steps(self):
+        films = {"x1": coin(), "x2": coin(subset="testing", recipe_type=179), "x3": coin(recipe_type=0, annotation=[])}
+        text = json.dumps({"database": films})
+        first, second = parse_coin_annotations(text, "training", prefix="/coin", path="{recipe_type}/{video_id}.mp4")
+        assert (first.path, first.label, first.duration, first.line) == ("/coin/13/x1.mp4", 13, 56.68, 1)
+        assert first.captions == ("install stand of the bed", "install bed board")
+        assert (first.start, first.end) == (None, None), "as published: the whole film"
+        assert (second.path, second.label, second.captions, second.line) == ("/coin/0/x3.mp4", 0, (), 3)
+        (held_out,) = parse_coin_annotations(text, "testing", trim=True, path="{class}/{video_id}.webm")
+        assert (held_out.path, held_out.label) == ("AssembleBed/x2.webm", 179)
+        assert (held_out.start, held_out.end) == (8, 64)
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"recipe_type": 180}, r"COIN.json \(x1\):1: expected recipe_type from 0 to 179, but got 180"),
+            ({"recipe_type": "13"}, "expected recipe_type from 0 to 179, but got '13'"),
+            ({"subset": "train"}, "expected subset training or testing, but got 'train'"),
+            ({"end": 8}, "expected start before end, and duration, in seconds, but got 8, 8, 56.68"),
+            ({"duration": None}, "expected start before end, and duration"),
+            ({"class": 3}, "expected a name as class, but got 3"),
+            ({"annotation": {"id": 1}}, 'expected an annotation, a list of steps with a "label"'),
+            ({"annotation": [{"id": 1}]}, "expected an annotation"),
+        ],
+    )
+    def test_a_wrong_film_is_named(self, change, message):
+        with pytest.raises(ListError, match=message):
+            parse_coin_annotations(json.dumps({"database": {"x1": coin(**change)}}), "training")
+
+    def test_another_file_and_another_subset_are_refused(self):
+        with pytest.raises(ListError, match=r'COIN.json:1: expected an object "database" with an entry a video'):
+            parse_coin_annotations("{}", "training")
+        with pytest.raises(ListError, match=r"COIN.json \(x1\):1: expected recipe_type"):
+            parse_coin_annotations('{"database": {"x1": 3}}', "training")
+        with pytest.raises(ValueError, match="subset must be one of training, testing, but got 'validation'"):
+            parse_coin_annotations('{"database": {}}', "validation")
 
 
 class TestCaptions:

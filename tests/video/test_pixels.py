@@ -1,8 +1,12 @@
 """What is done to pixels is what Pillow does, and RandAugment draws as published."""
 
+import colorsys
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image, ImageEnhance, ImageOps
 from video.pictures import photo, seeded
 
@@ -96,6 +100,28 @@ class TestPixels:
     def test_at_strength_zero_nothing_changes(self, name):
         for sign in (-1.0, 1.0):
             assert torch.equal(OPS[name](photo(), 0.0, sign, pixel_ops.GREY), photo())
+
+    @given(
+        colours=st.lists(st.tuples(*[st.integers(0, 255)] * 3), min_size=1, max_size=20),
+        turns=st.floats(-2, 2),
+    )
+    def test_hues_are_turned_as_in_the_standard_library(self, colours, turns):
+        """To half a level, by which we round, and float32's share of that: 255 levels times 1e-6 of a turn."""
+        frames = torch.tensor(colours, dtype=torch.uint8)[None, None]
+        expected = []
+        for colour in colours:
+            hue, saturation, value = colorsys.rgb_to_hsv(*(level / 255 for level in colour))
+            expected.append([255 * part for part in colorsys.hsv_to_rgb((hue + turns) % 1, saturation, value)])
+        turned = pixel_ops.hue(frames, turns)[0, 0].double()
+        assert (turned - torch.tensor(expected, dtype=torch.float64)).abs().max() < 0.51
+
+    def test_a_third_of_the_circle_makes_red_green_and_a_whole_one_nothing(self):
+        red = torch.tensor([[[[250, 10, 40]]]], dtype=torch.uint8)
+        assert pixel_ops.hue(red, 1 / 3).tolist() == [[[[40, 250, 10]]]]
+        assert torch.equal(pixel_ops.hue(photo(), 1), photo())
+        assert torch.equal(pixel_ops.hue(photo(), 0), photo())
+        grey = photo(2)[..., :1].expand(-1, -1, -1, 3)
+        assert torch.equal(pixel_ops.hue(grey, 0.37), grey)
 
     def test_posterize_starts_at_four_bits_as_published(self):
         assert torch.equal(OPS["posterize"](photo(), 0.0, 1.0, pixel_ops.GREY), photo() & 0xF0)

@@ -128,8 +128,8 @@ class TensorBoardLog(Callback):
         self._writer: Any = None
 
     def on_start(self, step: int, num_steps: int) -> None:
-        # What a killed run wrote after its checkpoint is hidden, not shown twice.
-        self._writer = self._make(str(self.folder), purge_step=step or None)
+        # What a killed run wrote after its checkpoint, from the next step on, is hidden, not shown twice.
+        self._writer = self._make(str(self.folder), purge_step=step + 1 if step else None)
 
     def on_step(self, row: Row) -> None:
         self._add("training", row)

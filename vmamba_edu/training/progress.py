@@ -1,7 +1,10 @@
 """How a run shows that it goes on: a bar everywhere, and a curve that grows in a notebook."""
 
+import base64
+import html
 import io
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -83,9 +86,9 @@ class LiveCurve(Callback):
             or not (self.training or self.validation)
         ):
             return
-        from IPython.display import Image, display
+        from IPython.display import display
 
-        picture = Image(data=self.png(), format="png", alt=self.sentence())
+        picture = _Drawn(self.png(), self.sentence())
         if self._handle is None:
             self._handle = display(picture, display_id=True)
         else:
@@ -116,6 +119,19 @@ class LiveCurve(Callback):
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=100)
         return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """A picture as PNG with its sentence, which JupyterLab shows to a reader's software only if it stands in HTML."""
+
+    data: bytes
+    alt: str
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        coded = base64.b64encode(self.data).decode("ascii")
+        picture = f'<img src="data:image/png;base64,{coded}" alt="{html.escape(self.alt)}" style="max-width:100%">'
+        return {"text/html": picture, "image/png": coded, "text/plain": self.alt}
 
 
 def _in_ipython() -> bool:

@@ -27,6 +27,7 @@ imported when they are used; they need the extra `video`, pictures and photograp
 """
 
 from vmamba_edu.video.annotation_files import (
+    parse_coin_annotations,
     parse_epic_kitchens,
     parse_kinetics_annotations,
     parse_moments_categories,
@@ -214,6 +215,7 @@ __all__ = [
     "moving_digits",
     "one_caption_each",
     "parse_captions",
+    "parse_coin_annotations",
     "parse_epic_kitchens",
     "parse_kinetics_annotations",
     "parse_list",

@@ -12,6 +12,7 @@ from typing import Any
 from vmamba_edu.video.records import Record, joined, list_error
 
 EPIC_HEADS = {"verb": 97, "noun": 300}  # classes of EPIC-KITCHENS-100 (arXiv 2006.13256)
+COIN_TASKS, COIN_SUBSETS = 180, ("training", "testing")
 _EPIC_COLUMNS = ("participant_id", "video_id", "start_timestamp", "stop_timestamp", "narration")
 _KINETICS_COLUMNS = ("label", "youtube_id", "time_start", "time_end")
 
@@ -144,6 +145,72 @@ def parse_ssv2_annotations(
         path, sentence = joined(prefix, f"{entry['id']}{extension}"), str(entry.get("label", ""))
         records.append(Record(path, numbers[template], captions=(sentence,), list_file=list_file, line=line))
     return records
+
+
+def parse_coin_annotations(
+    text: str,
+    subset: str,
+    *,
+    list_file: str = "COIN.json",
+    prefix: str = "",
+    path: str = "{video_id}.mp4",
+    trim: bool = False,
+) -> list[Record]:
+    """Parse COIN.json (arXiv 1903.02874): a film a record, which of 180 tasks it shows, and its steps as captions.
+
+    The form read here is {"database": {video id: {"recipe_type": class number from 0, "class": name of the task,
+    "subset": "training" or "testing", "duration": seconds, "start": and "end": seconds of the part with the task,
+    "annotation": [{"id", "label": a step in words, "segment": [start, end]}, …]}}}; other keys are passed over. The
+    order of the database is kept.
+
+    Args:
+        text: of the file.
+        subset: "training" or "testing".
+        path: of a film, made of video_id, class and recipe_type: the names under which it was saved.
+        trim: whether a record means the part from "start" to "end" alone. Published models (VideoMamba,
+            arXiv 2403.06977, table 6) read the whole film.
+    """
+    if subset not in COIN_SUBSETS:
+        raise ValueError(f"subset must be one of {', '.join(COIN_SUBSETS)}, but got {subset!r}")
+    database = _json(text, list_file, dict).get("database")
+    if not isinstance(database, dict):
+        raise list_error(list_file, 1, 'an object "database" with an entry a video', type(database).__name__)
+    records = []
+    for line, (video_id, entry) in enumerate(database.items(), start=1):
+        _check_coin(entry, f"{list_file} ({video_id})", line)
+        if entry["subset"] != subset:
+            continue
+        name = path.format(video_id=video_id, **{"class": entry["class"], "recipe_type": entry["recipe_type"]})
+        records.append(
+            Record(
+                joined(prefix, name),
+                entry["recipe_type"],
+                captions=tuple(step["label"] for step in entry["annotation"]),
+                duration=entry["duration"],
+                start=entry["start"] if trim else None,
+                end=entry["end"] if trim else None,
+                list_file=list_file,
+                line=line,
+            )
+        )
+    return records
+
+
+def _check_coin(entry: Any, where: str, line: int) -> None:
+    """Raise unless an entry of COIN.json says what is needed of it."""
+    entry = entry if isinstance(entry, dict) else {}
+    label, steps = entry.get("recipe_type"), entry.get("annotation")
+    if not isinstance(label, int) or isinstance(label, bool) or not 0 <= label < COIN_TASKS:
+        raise list_error(where, line, f"recipe_type from 0 to {COIN_TASKS - 1}", repr(label))
+    if entry.get("subset") not in COIN_SUBSETS:
+        raise list_error(where, line, f"subset {' or '.join(COIN_SUBSETS)}", repr(entry.get("subset")))
+    start, end, duration = (entry.get(name) for name in ("start", "end", "duration"))
+    if not all(isinstance(seconds, int | float) for seconds in (start, end, duration)) or not 0 <= start < end:
+        raise list_error(where, line, "start before end, and duration, in seconds", f"{start!r}, {end!r}, {duration!r}")
+    if not isinstance(entry.get("class"), str):
+        raise list_error(where, line, "a name as class", repr(entry.get("class")))
+    if not isinstance(steps, list) or not all(isinstance(s, dict) and isinstance(s.get("label"), str) for s in steps):
+        raise list_error(where, line, 'an annotation, a list of steps with a "label"', json.dumps(steps)[:80])
 
 
 def _rows(lines: Iterable[str], needed: Sequence[str], list_file: str) -> Iterator[tuple[int, dict[str, str]]]:

@@ -17,27 +17,41 @@ from vmamba_edu.video.resizing import Number, check_frames
 
 @dataclass(frozen=True)
 class ColourJitter:
-    """Change brightness, contrast and saturation by random factors, in random order.
+    """Change brightness, contrast and saturation by random factors, and turn the colours, in random order.
 
     Attributes:
         brightness, contrast, saturation: a factor is drawn from [max(0, 1 - value), 1 + value]; 0 changes nothing.
+        hue: a turn is drawn from [-value, value], as a share of the circle of colours, so at most 0.5. By default there
+            is none: the published recipes turn no colours.
+
+    Raises:
+        ValueError: a value is below 0, or hue is above 0.5.
     """
 
     brightness: Number = 0.4
     contrast: Number = 0.4
     saturation: Number = 0.4
+    hue: Number = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("brightness", "contrast", "saturation"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must be at least 0, but got {getattr(self, name)}; 0 changes nothing")
+        if not 0 <= self.hue <= 0.5:
+            raise ValueError(f"hue must be from 0 to 0.5, half the circle of colours, but got {self.hue}")
 
     def __call__(
         self, frames: UInt8[Tensor, "time height width 3"], generator: torch.Generator
     ) -> UInt8[Tensor, "time height width 3"]:
         check_frames(frames)
-        spans = (self.brightness, self.contrast, self.saturation)
-        changes = (pixel_ops.brightness, pixel_ops.contrast, pixel_ops.colour)
-        chances = torch.rand(3, generator=generator, dtype=torch.float64).tolist()
-        for place in torch.randperm(3, generator=generator).tolist():
-            low, high = max(0.0, 1 - spans[place]), 1 + spans[place]
-            factor = low + (high - low) * chances[place]
-            frames = changes[place](frames, factor) if spans[place] else frames
+        bounds = [(max(0.0, 1 - span), 1 + span) for span in (self.brightness, self.contrast, self.saturation)]
+        bounds.append((-self.hue, self.hue))
+        changes = (pixel_ops.brightness, pixel_ops.contrast, pixel_ops.colour, pixel_ops.hue)
+        chances = torch.rand(4, generator=generator, dtype=torch.float64).tolist()
+        for place in torch.randperm(4, generator=generator).tolist():
+            low, high = bounds[place]
+            if low < high:
+                frames = changes[place](frames, low + (high - low) * chances[place])
         return frames
 
 

@@ -33,6 +33,23 @@ def colour(frames: Frames, factor: Number) -> Frames:
     return blend(lightness(frames), frames, factor)
 
 
+def hue(frames: Frames, turns: Number) -> Frames:
+    """The colours turned on their circle: by a third, red becomes green; by 1, all is as it was. Grey stays grey.
+
+    Value and saturation of each pixel stay, as in HSV. Pillow counts the circle in 256 steps; here it has none.
+    """
+    values = frames.float()
+    top, span = values.amax(-1, keepdim=True), values.amax(-1, keepdim=True) - values.amin(-1, keepdim=True)
+    red, green, blue = values.split(1, dim=-1)
+    # In sixths of the circle, from red; each third is counted from its own colour, the largest of the three.
+    sixths = torch.where(top == green, 2 * span + blue - red, 4 * span + red - green)
+    sixths = torch.where(top == red, green - blue, sixths) / span.clamp(min=1)
+    # A colour is full within a sixth of its own place, and gone from two sixths on.
+    away = (sixths + 6 * turns - torch.tensor([0.0, 2.0, 4.0]) + 3).remainder(6) - 3
+    share = (2 - away.abs()).clamp(0, 1)
+    return (top - span * (1 - share)).round().clamp(0, 255).to(torch.uint8)
+
+
 def contrast(frames: Frames, factor: Number) -> Frames:
     """Towards one grey, the mean lightness of the frame (0), or more contrast (above 1)."""
     mean = reduce(lightness(frames), "time height width 1 -> time 1 1 1", "mean").round()
