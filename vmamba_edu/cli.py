@@ -161,10 +161,12 @@ def _add_classify(commands: argparse._SubParsersAction) -> None:
         "classify",
         "say what a video shows, with probabilities",
         """  vmamba-edu classify holiday.mp4 --checkpoint runs/kinetics
-  vmamba-edu classify holiday.mp4 --checkpoint runs/kinetics/last.pt --chunks 10 --classes my_names.txt""",
+  vmamba-edu classify holiday.mp4 --checkpoint runs/kinetics/last.pt --chunks 10 --classes my_names.txt
+  vmamba-edu classify seven.mp4 --checkpoint moving_digits_classifier    (it comes with the package)""",
     )
     classify.add_argument("video", type=Path, help="any file that FFmpeg decodes")
-    classify.add_argument("--checkpoint", type=Path, required=True, help="a checkpoint, or the folder of a run")
+    which = "a checkpoint, the folder of a run, or the name of a model that comes with the package"
+    classify.add_argument("--checkpoint", type=Path, required=True, help=which)
     classify.add_argument("--classes", type=Path, help="names of the classes, one a line (default: the checkpoint's)")
     classify.add_argument("--top", type=_count, default=5, help="how many classes (default: %(default)s)")
     _add_views(classify, chunks=4, crops=3)

@@ -1,7 +1,10 @@
 """Recipes that are trained in seconds, and videos to use them on."""
 
+import tomllib
 from pathlib import Path
+from typing import Any
 
+from vmamba_edu.recipes import Recipe
 from vmamba_edu.video import moving_digits, write_video
 
 CLASSIFY = """
@@ -53,6 +56,8 @@ dim = 16
 name = "moving_digits"
 train = 16
 validation = 0
+test = 10
+held_out = { test = [[7, "left"], [7, "right"], [3, "left"], [3, "right"]] }
 
 [objective]
 name = "video_text"
@@ -64,6 +69,41 @@ words = 0.5
 epochs = 1
 batch_size = 8
 """
+
+
+MASKED = """
+[model]
+name = "videomamba_masked_tiny"
+embed_dim = 16
+depth = 2
+d_state = 4
+img_size = 32
+tokens_per_frame = 16
+num_frames = 2
+drop_path_rate = 0.0
+
+[data]
+name = "moving_digits"
+background = "plain"
+train = 24
+validation = 8
+test = 24
+
+[objective]
+name = "masked_alignment"
+teacher = "digit_teacher"
+mask = "tube"
+mask_ratio = 0.5
+
+[training]
+epochs = 1
+batch_size = 8
+"""
+
+
+def recipe_of(text: str, **changes: Any) -> Recipe:
+    """A recipe with some values replaced: recipe_of(CLASSIFY, **{"training.seed": 3})."""
+    return Recipe("r.toml", tomllib.loads(text)).changed(changes)
 
 
 def write_recipe(folder: Path, text: str, **replaced: str) -> Path:

@@ -138,9 +138,24 @@ def test_each_model_has_its_command(run, words, tmp_path, capsys):
     video = write_digit(tmp_path / "film.mp4", 7, "left")
     assert cli.main(["retrieve", "a seven", "--videos", str(tmp_path), "--checkpoint", str(run)]) == 2
     assert "use classify" in one_line(capsys)
-    for command in (["classify", str(video), "--checkpoint", str(words)], ["evaluate", str(words)]):
-        assert cli.main(command) == 2
-        assert "use retrieve" in one_line(capsys)
+    assert cli.main(["classify", str(video), "--checkpoint", str(words)]) == 2
+    assert "use retrieve" in one_line(capsys)
+    assert cli.main(["evaluate", str(words), "--split", "test", "--chunks", "2"]) == 2
+    assert "views: expected one of each video for a model of video and text, got 2 × 1" in one_line(capsys)
+
+
+def test_evaluate_says_recall_in_both_directions_and_readings(words, capsys):
+    pytest.importorskip("transformers")
+    assert cli.main(["evaluate", str(words), "--split", "test"]) == 0
+    head, names, *rows = capsys.readouterr().out.splitlines()
+    assert head == "test: 2 galleries of 4 clips, one for each caption; by chance R@1 is 25.00 %"
+    assert names.split() == ["R@1", "R@5", "R@10"]
+    table = {row[:22].strip(): [float(number) for number in row[22:].split()] for row in rows}
+    first, fifth, tenth = table.pop("of all 120 captions")
+    assert 0 <= first <= fifth <= tenth <= 100
+    assert list(table) == [f"{way}, {how}" for way in ("text → video", "video → text") for how in ("dual", "fused")]
+    for first, fifth, tenth in table.values():
+        assert 0 <= first <= fifth == tenth == 100  # of four none is beyond the fifth place
 
 
 @pytest.mark.parametrize(

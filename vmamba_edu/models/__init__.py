@@ -20,7 +20,9 @@ from vmamba_edu.models.checkpoints import (
     LoadReport,
     from_pretrained,
     list_pretrained,
+    list_shipped,
     load_checkpoint,
+    shipped_record,
 )
 from vmamba_edu.models.clip_teacher import ClipTeacher
 from vmamba_edu.models.configuration import VideoMambaConfig, VideoMambaImageConfig
@@ -89,10 +91,12 @@ __all__ = [
     "interpolate_times",
     "list_models",
     "list_pretrained",
+    "list_shipped",
     "load_checkpoint",
     "load_transformer_weights",
     "load_video_text_weights",
     "masked_scan",
     "residual_scan",
+    "shipped_record",
     "without_distillation_head",
 ]

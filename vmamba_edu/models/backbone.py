@@ -76,7 +76,8 @@ class Backbone(nn.Module, ABC):
         *rates, final_rate = drop_path_rates(config.drop_path_rate, depth)
 
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
-        self.pos_embed = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1 + height * width, dim), std=0.02))
+        places = torch.empty(1, 1 + height * width, dim)
+        self.pos_embed = nn.Parameter(nn.init.trunc_normal_(places, std=config.pos_embed_std))
         self.patch_embed = self.make_patch_embed()
         self.head = nn.Linear(dim, config.num_classes) if config.num_classes else nn.Identity()
         self.drop_path = DropPath(final_rate)

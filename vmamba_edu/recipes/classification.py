@@ -1,4 +1,4 @@
-"""Saying what a video shows, and how often that is right."""
+"""Saying what a video shows."""
 
 import os
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from vmamba_edu.recipes.build import needs_captions
-from vmamba_edu.recipes.data import Frames, make_split
+from vmamba_edu.recipes.build import kind_of
+from vmamba_edu.recipes.evaluation import logits_of
+from vmamba_edu.recipes.frames import Frames
 from vmamba_edu.recipes.trained import Trained
-from vmamba_edu.training.data_order import Loading, in_order
 from vmamba_edu.video.reader import read_clip
 from vmamba_edu.video.recipes import test_transform
 from vmamba_edu.video.samplers import SparseSampler
-from vmamba_edu.video.views import MergedViews, merge_views
+from vmamba_edu.video.views import merge_views
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def classify(
     crops: list[int] = []
     for chunk in tqdm(range(num_chunks), desc="views", disable=not progress, leave=False):
         clips = view_clips(path, trained.frames, chunk, num_chunks, num_crops)
-        logits.append(_logits(trained, clips))
+        logits.append(logits_of(trained, clips))
         chunks += [chunk] * num_crops
         crops += range(num_crops)
     merged = merge_views([str(path)] * len(chunks), torch.cat(logits), [0] * len(chunks), chunks, crops)
@@ -74,43 +74,10 @@ def view_clips(path: str | os.PathLike[str], frames: Frames, chunk: int, num_chu
     return torch.stack([transform(clip.frames, crop=crop, num_crops=num_crops) for crop in range(num_crops)])
 
 
-def evaluate(
-    trained: Trained,
-    split: str = "validation",
-    *,
-    num_chunks: int = 1,
-    num_crops: int = 1,
-    batch_size: int = 32,
-    progress: bool = True,
-) -> MergedViews:
-    """Classify a split of the recipe's data; its top1 and top5 are shares from 0 to 1.
-
-    Raises:
-        ValueError: the model does not classify, or the recipe has no such split.
-    """
-    _require_classifier(trained)
-    data = make_split(trained.recipe, split, trained.frames, (num_chunks, num_crops))
-    places = in_order(len(data), batch_size)  # type: ignore[arg-type]
-    logits: list[Tensor] = []
-    paths: list[str] = []
-    labels: list[int] = []
-    chunks: list[int] = []
-    crops: list[int] = []
-    for batch in tqdm(Loading(data, 0).load(places), desc=split, disable=not progress, leave=False):
-        logits.append(_logits(trained, batch["clip"]))
-        size = len(batch["clip"])
-        paths += batch["path"]
-        labels += batch["label"].tolist()
-        chunks += batch["chunk"].tolist() if "chunk" in batch else [0] * size
-        crops += batch["crop"].tolist() if "crop" in batch else [0] * size
-    return merge_views(paths, torch.cat(logits), labels, chunks, crops)
-
-
-@torch.no_grad()
-def _logits(trained: Trained, clips: Tensor) -> Tensor:
-    return trained.model(clips.to(trained.device)).float().cpu()
-
-
 def _require_classifier(trained: Trained) -> None:
-    if needs_captions(trained.recipe):
+    kind = kind_of(trained.recipe)
+    if kind == "model of video and text":
         raise ValueError("checkpoint: expected a model that classifies, got one of video and text; use retrieve")
+    if kind != "classifier":
+        advice = "train one that starts from it: start_from in [model]"
+        raise ValueError(f"checkpoint: expected a model that classifies, got a {kind}; {advice}")

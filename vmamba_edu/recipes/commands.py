@@ -54,12 +54,34 @@ def train(options: argparse.Namespace) -> Answer:
 
 
 def evaluate(options: argparse.Namespace) -> Answer:
-    """Say how often a trained model is right on a split of its recipe's data."""
+    """Say how good a trained model is on a split of its recipe's data."""
     trained = recipes.load_trained(options.checkpoint, options.device)
-    merged = recipes.evaluate(trained, options.split, num_chunks=options.chunks, num_crops=options.crops)
-    views = options.chunks * options.crops
-    shown = f"{options.split}: {len(merged.videos)} videos, {views} view{'s'[: views > 1]} each"
-    return Answer([shown, f"top-1 {100 * merged.top1:.2f} %, top-5 {100 * merged.top5:.2f} %"])
+    found = recipes.evaluate(trained, options.split, num_chunks=options.chunks, num_crops=options.crops)
+    if found.views is not None:
+        views = options.chunks * options.crops
+        shown = f"{found.split}: {found.clips} videos, {views} view{'s'[: views > 1]} each"
+        return Answer([shown, f"top-1 {100 * found['top1']:.2f} %, top-5 {100 * found['top5']:.2f} %"])
+    if "gallery" in found.measured:
+        return Answer(_tell_recall(found))
+    measured = ", ".join(f"{name} {value:.4g}" for name, value in found.measured.items())
+    return Answer([f"{found.split}: {found.clips} clips, {measured}"])
+
+
+def _tell_recall(found: recipes.Evaluation) -> list[str]:
+    """A table of recall in percent."""
+    size, chance = int(found["gallery"]), found["chance_r1"]
+    galleries = found.clips // size
+    of_clips = f"{galleries} {'galleries' if galleries > 1 else 'gallery'} of {size} clips, one for each caption"
+    lines = [f"{found.split}: {of_clips}; by chance R@1 is {chance:.2f} %", f"{'':22}   R@1    R@5   R@10"]
+    for direction, key in (("text → video", "img"), ("video → text", "txt")):
+        for reading in ("dual", "fused"):
+            recalls = " ".join(f"{found[f'{reading}.{key}_r{k}']:6.2f}" for k in (1, 5, 10))
+            lines.append(f"{f'{direction}, {reading}':22}{recalls}")
+    if found["captions"]:
+        of_all = f"  of all {int(found['captions'])} captions"
+        recalls = " ".join(f"{found[f'all.txt_r{k}']:6.2f}" for k in (1, 5, 10))
+        lines.append(f"{of_all:22}{recalls}")
+    return lines
 
 
 def classify(options: argparse.Namespace) -> Answer:

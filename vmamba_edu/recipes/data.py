@@ -1,76 +1,25 @@
-"""The data that recipes name: digits drawn as they are read, or videos of list files."""
+"""The data that recipes name: digits drawn as they are read, or videos of list files; and what is changed about it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from torch.utils.data import Dataset
 
+from vmamba_edu.recipes.digits import DigitsData, LongDigitsData
+from vmamba_edu.recipes.frames import Frames
 from vmamba_edu.recipes.recipe import Recipe, RecipeError
+from vmamba_edu.recipes.variations import Varied, first_of_each, with_caption_number, with_shuffled_frames
 from vmamba_edu.video.datasets import VideoDataset
 from vmamba_edu.video.list_files import read_list
-from vmamba_edu.video.moving_digits_data import MovingDigits
 from vmamba_edu.video.recipes import test_transform, training_transform, validation_transform
 from vmamba_edu.video.records import Record
 from vmamba_edu.video.samplers import DenseSampler, SparseSampler, SSv2Sampler
 
 SPLITS = ("train", "validation", "test")
+_CHANGES = ("shuffle_frames", "labels_per_class")
 SAMPLERS = {"sparse": SparseSampler, "dense": DenseSampler, "ssv2": SSv2Sampler}
-
-
-@dataclass(frozen=True)
-class Frames:
-    """What a model reads.
-
-    Attributes:
-        num_frames: of a clip.
-        size: side of a frame in pixels.
-    """
-
-    num_frames: int
-    size: int
-
-
-@dataclass(frozen=True)
-class DigitsData:
-    """[data] name = "moving_digits": clips of handwritten digits, see `MovingDigits`.
-
-    Attributes:
-        train, validation, test: how many clips each split has; no digit image is in two of them.
-        background: "soft" or "plain".
-        noise: standard deviation of noise on every pixel, on a scale from 0 to 1.
-        seed: of the clips.
-    """
-
-    train: int = 2400
-    validation: int = 600
-    test: int = 600
-    background: str = "soft"
-    noise: float = 0.0
-    seed: int = 0
-
-    @property
-    def classes(self) -> list[str]:
-        """What the labels stand for."""
-        return list(MovingDigits("train", 1).classes)
-
-    def make(self, split: str, frames: Frames, views: tuple[int, int] = (1, 1)) -> Dataset:
-        """The clips of a split, kept in memory once they are drawn. They are short and square: one view is all."""
-        return MovingDigits(
-            split,
-            getattr(self, split),
-            num_frames=frames.num_frames,
-            size=frames.size,
-            background=self.background,
-            noise=self.noise,
-            keep=True,
-            seed=self.seed,
-        )
-
-    def captions(self, frames: Frames) -> list[str]:
-        """The captions of the training split."""
-        data = MovingDigits("train", self.train, num_frames=frames.num_frames, size=frames.size, seed=self.seed)
-        return [data.caption(index) for index in range(len(data))]
 
 
 @dataclass(frozen=True)
@@ -138,21 +87,56 @@ class VideosData:
         return records
 
 
-DATA = {"moving_digits": DigitsData, "videos": VideosData}
+DATA = {"moving_digits": DigitsData, "long_digits": LongDigitsData, "videos": VideosData}
+Data = DigitsData | LongDigitsData | VideosData
 
 
-def read_data(recipe: Recipe) -> DigitsData | VideosData:
+@dataclass(frozen=True)
+class Changes:
+    """Keys of [data] that every kind of data has.
+
+    Attributes:
+        shuffle_frames: whether frames come in a random order: true, or a list of the splits where they do.
+        labels_per_class: of how many clips of each class training sees, the first of the split; 0 for all.
+    """
+
+    shuffle_frames: bool | Sequence[str] = ()
+    labels_per_class: int = 0
+
+    def __post_init__(self) -> None:
+        shuffled = self.shuffle_frames
+        if isinstance(shuffled, str) or not (isinstance(shuffled, bool) or set(shuffled) <= set(SPLITS)):
+            raise ValueError(f"shuffle_frames: expected true, false or a list of {', '.join(SPLITS)}, got {shuffled!r}")
+        if isinstance(self.labels_per_class, bool) or self.labels_per_class < 0:
+            raise ValueError(f"labels_per_class: expected a whole number of at least 0, got {self.labels_per_class!r}")
+
+    def shuffles(self, split: str) -> bool:
+        """Whether the frames of this split are shuffled."""
+        return self.shuffle_frames if isinstance(self.shuffle_frames, bool) else split in self.shuffle_frames
+
+    def apply(self, data: Any, split: str) -> Dataset:
+        """The data set with these changes; the same if there are none."""
+        if split == "train" and self.labels_per_class:
+            labels = [record.label for record in data.records] if isinstance(data, VideoDataset) else _labels(data)
+            data = Varied(data, lambda sample: sample, first_of_each(labels, self.labels_per_class))
+        return Varied(data, with_shuffled_frames) if self.shuffles(split) else data
+
+
+def read_data(recipe: Recipe) -> Data:
     """What the table [data] describes; nothing is opened or drawn yet.
 
     Raises:
         RecipeError: it cannot be; the message names the key.
     """
-    return recipe.fill("data", DATA[recipe.name("data", DATA)])
+    keys, changes = _parted(recipe)
+    kind = DATA[recipe.name("data", DATA)]
+    recipe.fill_from("data", changes, Changes)
+    return recipe.fill_from("data", keys, kind, known_too=_CHANGES)
 
 
-def class_names(data: DigitsData | VideosData) -> list[str]:
+def class_names(data: Data) -> list[str]:
     """What the labels stand for, in the order of their numbers."""
-    return data.classes if isinstance(data, DigitsData) else list(data.labels)
+    return list(data.labels) if isinstance(data, VideosData) else data.classes
 
 
 def make_split(recipe: Recipe, split: str, frames: Frames, views: tuple[int, int] = (1, 1)) -> Dataset:
@@ -163,9 +147,23 @@ def make_split(recipe: Recipe, split: str, frames: Frames, views: tuple[int, int
     """
     with recipe.blamed_on("data"):
         try:
-            return read_data(recipe).make(split, frames, views)
+            kind = read_data(recipe)
+            data = recipe.fill_from("data", _parted(recipe)[1], Changes).apply(kind.make(split, frames, views), split)
         except OSError as error:
             raise RecipeError(f"{recipe.source}: [data] {split}: {error.filename}: {error.strerror}") from error
+    if isinstance(kind, DigitsData) and recipe.tables["model"]["name"] == "video_text":
+        return Varied(data, with_caption_number(kind.caption_numbers))
+    return data
+
+
+def _parted(recipe: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The keys of [data] that belong to its kind, and those that every kind has."""
+    keys = recipe.keys("data")
+    return {k: v for k, v in keys.items() if k not in _CHANGES}, {k: v for k, v in keys.items() if k in _CHANGES}
+
+
+def _labels(data: Any) -> list[int]:
+    return [data.label(index) for index in range(len(data))]
 
 
 def read_classes(path: str | Path) -> list[str]:

@@ -24,7 +24,7 @@ class Found:
     Attributes:
         path: of the video.
         similarity: cosine of video and sentence, from −1 to 1.
-        match: the logit with which the fused reading says that they match; it decides the order.
+        match: the logit with which the fused reading says that they match.
     """
 
     path: Path
@@ -58,7 +58,8 @@ def retrieve(
 ) -> tuple[list[Found], list[VideoReadError]]:
     """The videos that fit a sentence best, the best first, and what could not be read.
 
-    All are compared by cosine; the best `candidates` of them are read again together with the sentence, as published.
+    All are compared by cosine; the best `candidates` of them are read again together with the sentence. What that says
+    decides the order, as published, unless the model was found to be better without (`Trained.rank_by`).
 
     Raises:
         ValueError: the model does not read sentences.
@@ -87,4 +88,5 @@ def retrieve(
     dual = dual_scores(model, torch.cat(pooled), text)
     _, match = rerank(model, torch.stack(tokens), text, attends, dual, k=min(candidates, len(paths)))
     found = [Found(path, float(dual[row, 0]), float(match[0, row])) for row, path in enumerate(paths)]
-    return sorted(found, key=lambda one: one.match, reverse=True)[:top], broken
+    by = "match" if trained.rank_by == "fused" else "similarity"
+    return sorted(found, key=lambda one: getattr(one, by), reverse=True)[:top], broken

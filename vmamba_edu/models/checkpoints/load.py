@@ -1,5 +1,6 @@
 """Loading a checkpoint into a model, all of it or nothing, and making a model of the published zoo by name."""
 
+import difflib
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from vmamba_edu.models.checkpoints.fitting import fit
 from vmamba_edu.models.checkpoints.hub import download, split_hub_id
 from vmamba_edu.models.checkpoints.read import read_checkpoint, weights_in
 from vmamba_edu.models.checkpoints.report import CheckpointError, LoadReport
+from vmamba_edu.models.checkpoints.shipped import list_shipped, make_shipped
 from vmamba_edu.models.checkpoints.zoo import REPOSITORY, close_names, list_pretrained, published_weights
 from vmamba_edu.models.registry import create_model
 from vmamba_edu.models.state_dicts import load_transformer_weights
@@ -67,23 +69,28 @@ def load_checkpoint(
 
 
 def from_pretrained(name: str, *, folder: str | Path | None = None, **overrides: Any) -> nn.Module:
-    """A model of the published zoo with its weights, in evaluation mode.
+    """A model by name with its weights, in evaluation mode: of the published zoo, or one that comes with the package.
 
         model = from_pretrained("videomamba_t16_k400_f16_res224")
+        model = from_pretrained("moving_digits_classifier")         # needs no network, see `shipped`
 
     Files of masked pre-training make a `MaskedStudent`; those trained with texts give their vision part alone, without
     a head. `load_checkpoint` reads the same names into a model of yours, and returns a report.
 
     Args:
-        name: one of `list_pretrained()`.
-        folder: where the file lies, if it was downloaded by hand.
+        name: one of `list_shipped()` or of `list_pretrained()`.
+        folder: where the file of the zoo lies, if it was downloaded by hand.
         overrides: keywords of `create_model` that are to differ from the file's, such as num_frames; then the weights
-            are fitted, see `load_checkpoint`.
+            are fitted, see `load_checkpoint`. "digit_teacher" takes `normalise` alone, see `digit_teacher`.
 
     Raises:
         ValueError: there is no such name, or as `create_model`.
         The others: as `load_checkpoint`.
     """
+    if name in list_shipped():
+        return make_shipped(name, **overrides)
+    if close := difflib.get_close_matches(name, list_shipped(), n=1, cutoff=0.8):
+        raise ValueError(f"name: there is no model {name!r}; did you mean {close[0]}?")
     published = published_weights(name)
     path = download(REPOSITORY, published.file) if folder is None else Path(folder) / published.file
     weights, name = find_weights(path)  # before a model is made: what is not there should be said at once

@@ -70,7 +70,7 @@ class PublishedWeights:
 
 
 def list_pretrained() -> list[str]:
-    """The names that `from_pretrained` knows."""
+    """The names of the published zoo that `from_pretrained` knows; `list_shipped()` has those that need no network."""
     return [f"videomamba_{name}" for name in (*IMAGES, *CLIPS, *PRETRAINED)]
 
 
