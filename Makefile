@@ -64,8 +64,9 @@ gpu: $(TEST_STAMP) ## the tests that need a GPU
 doctor: $(LAB_STAMP) ## say what this machine can do, and what is missing
 	$(BIN)/vmamba-edu doctor
 
-pictures: $(TEST_STAMP) ## make the pictures of the README anew (needs Chromium)
+pictures: $(TEST_STAMP) ## make the pictures of the README and of all panels anew (needs Chromium)
 	$(BIN)/python docs/make_pictures.py
+	$(BIN)/python docs/make_panel_pictures.py
 
 constraints: ## resolve constraints.txt anew: make constraints PYTHON=python3.11 TORCH=2.13.0
 	$(PYTHON) .ci/constraints.py --torch $(TORCH) $(PIP_ARGS)

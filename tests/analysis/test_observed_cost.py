@@ -1,6 +1,9 @@
 """Measured memory against the closed formulas. Every measurement is a process of its own, some five seconds each."""
 
+import os
 import sys
+import threading
+import time
 
 import pytest
 import torch
@@ -57,7 +60,7 @@ def test_a_list_of_requests_behind_a_progress_bar(capfd):
 
 
 def test_what_cannot_be_is_named_before_anything_is_run(monkeypatch):
-    monkeypatch.setattr("subprocess.run", lambda *args, **options: pytest.fail("a process was started"))
+    monkeypatch.setattr("subprocess.Popen", lambda *args, **options: pytest.fail("a process was started"))
     with pytest.raises(ValueError, match="model: no model 'vit_huge'"):
         measure("vit_huge")
     with pytest.raises(TypeError, match="nun_frames"):
@@ -82,3 +85,30 @@ def test_a_process_that_is_killed_may_have_had_too_little_memory(monkeypatch):
     monkeypatch.setattr("vmamba_edu.analysis.observed_cost.CHILD", "import os; os.kill(os.getpid(), 9)")
     with pytest.raises(RuntimeError, match="the process that ran vit_tiny was killed: out of memory"):
         measure("vit_tiny")
+
+
+def test_a_process_is_ended_when_it_is_told_to_stop(monkeypatch, tmp_path):
+    """Told from another thread, once it runs. It would sleep for minutes; its note tells which process it was."""
+    note = tmp_path / "process"
+    sleep = f"import os, time; open({str(note)!r}, 'w').write(str(os.getpid())); time.sleep(300)"
+    monkeypatch.setattr("vmamba_edu.analysis.observed_cost.CHILD", sleep)
+    stopped = threading.Event()
+
+    def stop_when_it_runs() -> None:
+        while not (note.exists() and note.read_text()):
+            time.sleep(0.01)
+        stopped.set()
+
+    thread = threading.Thread(target=stop_when_it_runs)
+    thread.start()
+    with pytest.raises(RuntimeError, match="the process that ran vit_tiny was stopped"):
+        measure("vit_tiny", stopped=stopped)
+    thread.join()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(note.read_text()), 0)
+
+
+@linux
+def test_what_may_be_stopped_and_is_not_gives_its_numbers():
+    observed = measure("vit_tiny", stopped=threading.Event(), img_size=32, depth=1, repeats=1)
+    assert observed.seconds > 0

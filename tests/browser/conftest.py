@@ -10,9 +10,10 @@
         assert lesson.on_stderr() == []                     # no warning in the lesson either
         lesson.page.screenshot(path=tmp_path / "lesson.png")
 
-See `jupyter_in_chromium.OpenNotebook` for the rest. The notebook is copied, without outputs, into a JupyterLab that
-knows no other files, runs on its own port and is shared by the tests of one module. Do not use asyncio or nbclient in
-such a module: playwright's loop runs in the test's thread for as long as the module lasts.
+See `jupyter_in_chromium.OpenNotebook` for the rest. A panel is opened by `open_panel(code)`: see `panel_in_chromium`.
+The notebook is copied, without outputs, into a JupyterLab that knows no other files, runs on its own port and is shared
+by the tests of one module. Do not use asyncio or nbclient in such a module: playwright's loop runs in the test's thread
+for as long as the module lasts.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ import pytest
 
 if TYPE_CHECKING:
     from jupyter_in_chromium import JupyterLab, OpenNotebook
+    from panel_in_chromium import OpenPanel
     from playwright.sync_api import Browser
 
 
@@ -59,3 +61,32 @@ def open_notebook(chromium_browser: "Browser", lab: "JupyterLab") -> Iterator[Ca
     yield open_one
     for notebook in opened:
         notebook.page.close()
+
+
+@pytest.fixture(scope="module")
+def open_panel(
+    chromium_browser: "Browser", lab: "JupyterLab", tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., "OpenPanel"]]:
+    """`open_panel(code)` runs a notebook of one cell that ends in a panel, and waits until it is drawn.
+
+    It takes the code; `drawn`, a selector for what is in the panel once it is drawn, if that is no trace of plotly's;
+    and the `viewport`. The notebooks are closed after the module, so that its tests can share one.
+    """
+    import nbformat
+    from nbformat.v4 import new_code_cell, new_notebook
+    from panel_in_chromium import DRAWN, PANEL, OpenPanel
+
+    opened: list[OpenPanel] = []
+
+    def open_one(code: str, *, drawn: str = DRAWN, viewport: tuple[int, int] = (1400, 1000)) -> OpenPanel:
+        path = tmp_path_factory.mktemp("panels") / "panel.ipynb"
+        nbformat.write(new_notebook(cells=[new_code_cell(code)]), path)
+        notebook = lab.open(chromium_browser, path, viewport)
+        opened.append(OpenPanel(notebook))
+        notebook.run_all()
+        notebook.page.wait_for_selector(f"{PANEL} {drawn}", state="attached")
+        return opened[-1]
+
+    yield open_one
+    for panel in opened:
+        panel.page.close()

@@ -14,7 +14,7 @@ from small_transformers import shaken, small_image_model
 from vmamba_edu import panels
 from vmamba_edu.analysis import decay_of
 from vmamba_edu.panels.decay_panel import State, compute, steps_of_block
-from vmamba_edu.panels.decay_shares import WINDOW, Steps
+from vmamba_edu.panels.decay_shares import WINDOW, Steps, histogram
 from vmamba_edu.panels.small_models import as_pixels
 
 
@@ -36,6 +36,53 @@ def test_what_is_left_is_the_product_of_all_A_bar(length, seed, data):
         for i in range(length):
             left *= math.exp(A * delta[i]) if i > token else 1.0
             assert math.isnan(share[i]) if i < token else share[i] == pytest.approx(left, rel=1e-9)
+
+
+@given(st.integers(1, 70), st.integers(0, 2**16), st.data())
+@settings(max_examples=25)
+def test_read_from_the_end_the_product_runs_the_other_way(length, seed, data):
+    steps, token = drawn(length, seed), data.draw(st.integers(0, length - 1))
+    view = compute(State("clip", token=token, measured=steps, direction="backward"))
+    left, A = 1.0, steps.A[0, 0].item()
+    for i in reversed(range(length)):
+        left *= math.exp(A * steps.step[0, i].item()) if i < token else 1.0
+        assert math.isnan(view.own[i]) if i > token else view.own[i] == pytest.approx(left, rel=1e-9)
+    for column, j in enumerate(view.window):
+        whole = compute(State("clip", token=j, measured=steps, direction="backward"))
+        expected = whole.own[view.window[0] : view.window[-1] + 1]
+        np.testing.assert_allclose(view.matrix_own[:, column], expected, rtol=1e-9)
+
+
+def test_a_backward_scan_has_a_step_of_its_own():
+    clip = torch.randint(0, 255, (2, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    model = shaken(small_model())
+    decay = decay_of(model, as_pixels(clip, model), 1, direction="backward")
+    steps = steps_of_block(clip, model, block=1, direction="backward")
+    torch.testing.assert_close(steps.step, decay.step[0])
+    panel = panels.state_decay(clip, model, block=1, channel=4, n=2, token=6, direction="backward")
+    expected = decay.remaining(6)[0, 4, 1, :7].numpy()
+    np.testing.assert_allclose(panel.view.own[:7], expected, rtol=1e-5)  # float32
+    assert (panel.view.delta != panels.state_decay(clip, model, block=1, channel=4).view.delta).any()
+    assert "read from the end" in panel.sentence()
+
+
+@given(st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=50))
+def test_a_histogram_counts_every_number_once_at_its_place(values):
+    counted = histogram(np.array(values))
+    assert counted.counts.sum() == len(values)
+    assert counted.counts[0] == counted.counts[-1] == 0
+    ratio = counted.places[1] / counted.places[0]
+    assert ratio >= 1.1 - 1e-9
+    for value in values:  # there is one within half an interval, and it is not empty
+        near = np.abs(np.log(counted.places / value)) <= np.log(ratio) / 2 + 1e-9
+        assert counted.counts[near].sum() > 0
+
+
+def test_constant_steps_stand_in_one_place_of_the_histogram():
+    view = compute(State("constant", delta=0.3))
+    assert (view.deltas.counts > 0).sum() == 1
+    assert view.deltas.places[view.deltas.counts.argmax()] == pytest.approx(0.3)
+    assert view.lives.counts.sum() == 16
 
 
 @pytest.mark.parametrize("token", [0, 40, 99])
@@ -104,7 +151,7 @@ def test_the_small_model_selects(fresh):
 
 @pytest.mark.parametrize(
     ("control", "value"),
-    [("token", 7), ("channel", 2), ("n", 5), ("source", "random"), ("source", "constant")],
+    [("token", 7), ("channel", 2), ("n", 5), ("source", "random"), ("source", "constant"), ("direction", "backward")],
 )
 def test_a_control_changes_state_drawing_words_and_code(fresh, control: str, value: Any) -> None:
     panel = panels.state_decay(steps=fresh)
@@ -139,7 +186,8 @@ def test_a_change_in_place_draws_what_a_fresh_panel_draws(fresh):
     panel = panels.state_decay(steps=fresh)
     panel.controls["source"].value = "random"
     panel.controls["token"].value = 90
-    other = panels.state_decay(steps=fresh, source="random", token=90)
+    panel.controls["direction"].value = "backward"
+    other = panels.state_decay(steps=fresh, source="random", token=90, direction="backward")
     for ours, theirs in zip(panel.canvas.data, other.canvas.data, strict=True):
         for axis in ("x", "y", "z"):
             a, b = (trace.to_plotly_json().get(axis) for trace in (ours, theirs))

@@ -14,6 +14,7 @@ import os
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -29,6 +30,8 @@ from vmamba_edu.models.registry import create_model
 
 # Every larger piece of memory comes from the system and goes back to it at once: what is resident is what is used.
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+LOOKS_EVERY_S = 0.2
+"""How often it is looked whether a measurement is to be stopped: seldom enough not to disturb it."""
 CHILD = "from vmamba_edu.analysis import observed_cost; observed_cost.answer()"
 
 
@@ -63,6 +66,7 @@ def measure(
     threads: int | None = None,
     repeats: int = 3,
     timeout: float = 600,
+    stopped: threading.Event | None = None,
     **overrides: Any,
 ) -> Observed:
     """Run a model on noise in a fresh process, and take its peak memory and time.
@@ -75,11 +79,12 @@ def measure(
         threads: of torch; its default if not given.
         repeats: runs whose median time is taken, after the one whose memory is.
         timeout: seconds after which the process is ended.
+        stopped: ends the process within a fifth of a second once it is set, from another thread.
         overrides: keywords of the model's configuration.
 
     Raises:
         ValueError, TypeError: there is no such model, or a keyword or its value cannot be: before anything is run.
-        RuntimeError: the process failed, ran out of memory or time; the message has its last line.
+        RuntimeError: the process failed, ran out of memory or time, or was stopped; the message has its last line.
 
     The memory of a process is read from Linux's /proc. On macOS it is the peak of the whole process, which may hide
     a small model's behind that of building it. Elsewhere only GPUs can be measured.
@@ -89,7 +94,7 @@ def measure(
         raise ValueError(f"batch, repeats: expected at least 1, got {batch} and {repeats}")
     request = {"model": model, "overrides": overrides, "batch": batch, "training": training, "device": device}
     request |= {"threads": threads or torch.get_num_threads(), "repeats": repeats}
-    return Observed(**_ask(request, timeout))
+    return Observed(**_ask(request, timeout, stopped))
 
 
 def measure_all(requests: Iterable[Mapping[str, Any]], *, progress: bool = True) -> list[Observed]:
@@ -100,22 +105,47 @@ def measure_all(requests: Iterable[Mapping[str, Any]], *, progress: bool = True)
     return [measure(**request) for request in tqdm(list(requests), desc="measured", disable=not progress)]
 
 
-def _ask(request: Mapping[str, Any], timeout: float) -> dict[str, Any]:
-    """The answer of a fresh process."""
+def _ask(request: Mapping[str, Any], timeout: float, stopped: threading.Event | None) -> dict[str, Any]:
+    """The answer of a fresh process, which is gone when this returns or raises."""
     command = [sys.executable, "-c", CHILD]
     environment = {**os.environ, **MALLOC, "PYTHONPATH": os.pathsep.join(_where_packages_are())}
-    try:
-        done = subprocess.run(
-            command, input=json.dumps(request), capture_output=True, text=True, timeout=timeout, env=environment
-        )
-    except subprocess.TimeoutExpired as error:
-        raise RuntimeError(f"timeout: {request['model']} took longer than {timeout:g} s; give it more") from error
-    if done.returncode < 0:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, env=environment, **pipes) as child:  # type: ignore[call-overload]
+        try:
+            said, complained = _talk(child, json.dumps(request), timeout, stopped)
+        except subprocess.TimeoutExpired as error:
+            raise RuntimeError(f"timeout: {request['model']} took longer than {timeout:g} s; give it more") from error
+        finally:
+            child.kill()  # nothing, where it has ended by itself
+    if stopped is not None and stopped.is_set() and child.returncode:
+        raise RuntimeError(f"the process that ran {request['model']} was stopped, as it was asked to")
+    if child.returncode < 0:
         raise RuntimeError(f"the process that ran {request['model']} was killed: out of memory? try a smaller shape")
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["without a word"])[-1]
+    if child.returncode:
+        last = (complained.strip().splitlines() or ["without a word"])[-1]
         raise RuntimeError(f"the process that ran {request['model']} failed: {last}")
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(said.splitlines()[-1])
+
+
+def _talk(
+    child: subprocess.Popen, request: str | None, timeout: float, stopped: threading.Event | None
+) -> tuple[str, str]:
+    """What a process says and complains of until it ends, or is ended because of `stopped`.
+
+    Raises:
+        subprocess.TimeoutExpired: it took too long; it still runs.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        left = deadline - time.monotonic()
+        try:
+            return child.communicate(request, left if stopped is None else min(left, LOOKS_EVERY_S))
+        except subprocess.TimeoutExpired:
+            if stopped is not None and stopped.is_set():
+                child.kill()
+            elif time.monotonic() >= deadline:
+                raise
+        request = None  # it was said, or is being said
 
 
 def _where_packages_are() -> list[str]:

@@ -3,18 +3,47 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vmamba_edu.panels.anatomy_panel import ModelAnatomy as model_anatomy
+    from vmamba_edu.panels.attention_panel import ImpliedAttention as implied_attention
+    from vmamba_edu.panels.contradiction_panel import ElementContradiction as contradiction
     from vmamba_edu.panels.decay_panel import StateDecay as state_decay
     from vmamba_edu.panels.discretisation_panel import Discretisation as discretisation
+    from vmamba_edu.panels.kernel_panel import Kernel as kernel
+    from vmamba_edu.panels.masks_panel import Masks as masks
+    from vmamba_edu.panels.race_panel import EngineRace as engine_race
     from vmamba_edu.panels.scaling_panel import MemoryScaling as memory_scaling
     from vmamba_edu.panels.scan_order_theatre import ScanOrders as scan_orders
+    from vmamba_edu.panels.scan_tree_panel import ScanTree as scan_tree
+    from vmamba_edu.panels.tokeniser_panel import Tokeniser as tokeniser
 
-__all__ = ["discretisation", "memory_scaling", "scan_orders", "state_decay"]
+__all__ = [
+    "contradiction",
+    "discretisation",
+    "engine_race",
+    "implied_attention",
+    "kernel",
+    "masks",
+    "memory_scaling",
+    "model_anatomy",
+    "scan_orders",
+    "scan_tree",
+    "state_decay",
+    "tokeniser",
+]
 
 PANELS = {
+    "contradiction": ("vmamba_edu.panels.contradiction_panel", "ElementContradiction"),
     "discretisation": ("vmamba_edu.panels.discretisation_panel", "Discretisation"),
+    "engine_race": ("vmamba_edu.panels.race_panel", "EngineRace"),
+    "implied_attention": ("vmamba_edu.panels.attention_panel", "ImpliedAttention"),
+    "kernel": ("vmamba_edu.panels.kernel_panel", "Kernel"),
+    "masks": ("vmamba_edu.panels.masks_panel", "Masks"),
     "memory_scaling": ("vmamba_edu.panels.scaling_panel", "MemoryScaling"),
+    "model_anatomy": ("vmamba_edu.panels.anatomy_panel", "ModelAnatomy"),
     "scan_orders": ("vmamba_edu.panels.scan_order_theatre", "ScanOrders"),
+    "scan_tree": ("vmamba_edu.panels.scan_tree_panel", "ScanTree"),
     "state_decay": ("vmamba_edu.panels.decay_panel", "StateDecay"),
+    "tokeniser": ("vmamba_edu.panels.tokeniser_panel", "Tokeniser"),
 }
 
 

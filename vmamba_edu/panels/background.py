@@ -8,7 +8,7 @@ import ipywidgets
 
 
 class Background:
-    """A button that does jobs while the reader goes on, and a button that stops after the job that runs.
+    """A button that does jobs while the reader goes on, and a button that stops.
 
     Args:
         label: of the button.
@@ -16,7 +16,9 @@ class Background:
         work: does one job, in the thread; may raise.
         done: is given each result, in the thread.
         describe: a job in a few words.
+        at_once: whether `work` ends by raising as soon as `stopped` is set; otherwise the job that runs is finished.
 
+    `stopped` is an event that is set when the reader wants no more.
     `widget` is to be put into a panel; `words` says what goes on, also to screen readers.
     """
 
@@ -27,7 +29,9 @@ class Background:
         work: Callable[[Any], Any],
         done: Callable[[Any], None],
         describe: Callable[[Any], str],
+        at_once: bool = False,
     ) -> None:
+        self.at_once = at_once
         self.jobs, self.work, self.done, self.describe = jobs, work, done, describe
         self.stopped = threading.Event()
         self.thread: threading.Thread | None = None
@@ -54,10 +58,10 @@ class Background:
         self.thread.start()
 
     def stop(self) -> None:
-        """Begin no further job."""
-        self.stopped.set()
+        """Begin no further job, and end the one that runs where that can be done."""
         self.cancel.disabled = True
-        self.say("Stopping after the one that runs …")
+        self.say("Stopping …" if self.at_once else "Stopping after the one that runs …")
+        self.stopped.set()
 
     def say(self, words: str) -> None:
         self.words.value = f'<span role="status" aria-live="polite">{words}</span>'
@@ -71,6 +75,8 @@ class Background:
             try:
                 self.done(self.work(job))
             except Exception as error:  # whatever it is, the reader is told and the panel goes on
+                if self.at_once and self.stopped.is_set():
+                    break
                 failed.append(f"{self.describe(job)}: {error}")
             self.bar.value = number + 1
         end = "Stopped." if self.stopped.is_set() else "Done."

@@ -3,22 +3,28 @@
     State → compute(state) → view
 
 Compute knows no widget and is tested without a browser. The view is drawn once, then changed in place in one message.
+A panel can also be written to a page that plays views computed beforehand: `panel.to_html(path)`.
 """
 
 import base64
+import copy
 import html
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import ipywidgets
 import plotly.graph_objects as go
 from matplotlib.figure import Figure
 from PIL import Image
+from tqdm.auto import tqdm
 
+from vmamba_edu.panels import claims, offline_page
 from vmamba_edu.panels.browser_parts import CopyButton, FitWidth
+from vmamba_edu.panels.playable import labels_of, main_control, values_of
 
 S = TypeVar("S")
 V = TypeVar("V")
@@ -29,10 +35,14 @@ class Panel(ABC, Generic[S, V]):
 
     A subclass says what its `State` is, what `compute` makes of it, which controls change it, and how the result is
     drawn (`figure`), redrawn (`redraw`), printed (`picture`), said in words (`sentence`) and had again (`code`).
+    `claims` are the ids of the published claims that it lets a reader see (`panels.claims`): they stand in its foot.
     """
 
     State: ClassVar[type]
     name: ClassVar[str]
+    claims: ClassVar[tuple[str, ...]] = ()
+    plays: ClassVar[str | None] = None
+    """The field of the state that a page of the panel plays; None stands for its first slider, or else first list."""
 
     def __init__(self, state: S) -> None:
         self.state = state
@@ -47,7 +57,7 @@ class Panel(ABC, Generic[S, V]):
             control.add_class(f"vmamba-{field}")
             control.observe(self._changed, "value")
         self.widget = self.arrange()
-        self.widget.children += (FitWidth(),)
+        self.widget.children += (*self.foot(), FitWidth())
         self.widget.add_class("vmamba-panel").add_class(f"vmamba-{self.name}")
 
     @staticmethod
@@ -83,6 +93,64 @@ class Panel(ABC, Generic[S, V]):
         """Controls above, view, sentence below."""
         above = ipywidgets.HBox([*self.controls.values(), self.copy], layout={"flex_flow": "row wrap"})
         return ipywidgets.VBox([above, self.canvas, self.caption])
+
+    def foot(self) -> tuple[ipywidgets.HTML, ...]:
+        """What stands below: the published claims that the panel shows; nothing where there are none."""
+        if not self.claims:
+            return ()
+        items = "".join(f"<li>{html.escape(line)}</li>" for line in claims.lines(self.claims))
+        small = "font-size:85%;line-height:1.4;margin:0;padding-left:1.2em"
+        return (ipywidgets.HTML(f'<ul style="{small}">{items}</ul>').add_class("vmamba-claims"),)
+
+    def still(self) -> go.Figure | bytes:
+        """The current view for a page without a kernel: a figure, or, where the view is made of pictures, a PNG."""
+        return self.figure()
+
+    def to_html(
+        self, path: str | Path, field: str | None = None, values: Sequence[Any] | None = None, *, progress: bool = True
+    ) -> Path:
+        """Write a page of its own: views computed now, played by a slider over one field. It needs no network.
+
+        Args:
+            path: of the file, some 5 MB, nearly all of it plotly; what was there is overwritten.
+            field: of the state, one that has a control; `plays` if not given.
+            values: that it takes; those that its control offers if not given, at most 32 of them.
+            progress: whether a bar is shown.
+
+        Returns:
+            The path.
+
+        Raises:
+            ValueError: there is no such control, or the state allows none of the values. No file is written then.
+            OSError: the file cannot be written.
+        """
+        field = main_control(self.controls, field or self.plays)
+        values = values_of(self.controls, field, getattr(self.state, field)) if values is None else list(values)
+        moments: list[offline_page.Moment] = []
+        start = 0
+        for value in tqdm(values, desc="views", leave=False, disable=not progress):
+            try:
+                seen = self.at(field, value)
+            except ValueError:  # a control may offer what its neighbours do not allow: the page leaves it out
+                continue
+            start = len(moments) if value == getattr(self.state, field) else start
+            moments.append(offline_page.Moment(labels_of(self.controls, field, value), seen.still(), seen.sentence()))
+        control = getattr(self.controls.get(field), "description", "") or field
+        title = self.name.replace("-", " ").capitalize()
+        text = offline_page.page(title, control, moments, claims.lines(self.claims), start)
+        Path(path).write_text(text, "utf-8")
+        return Path(path)
+
+    def at(self, field: str, value: Any) -> "Panel[S, V]":
+        """This panel as it would be at another value of one field, to be drawn or asked; this one stays as it is.
+
+        Raises:
+            ValueError: the state does not allow the value.
+        """
+        other = copy.copy(self)
+        other.state = replace(self.state, **{field: value})  # type: ignore[type-var]
+        other.view = other.compute(other.state)
+        return other
 
     def html_sentence(self) -> str:
         return in_words(self.sentence())

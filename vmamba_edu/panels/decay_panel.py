@@ -1,6 +1,7 @@
 """State decay: how long a state remembers a token, and what it does to that memory that Δ looks at the input."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import ipywidgets
@@ -10,16 +11,14 @@ from matplotlib.figure import Figure
 from plotly.subplots import make_subplots
 from torch import Tensor, nn
 
-from vmamba_edu.analysis import decay_of
-from vmamba_edu.models import VideoMamba
 from vmamba_edu.palette import BLUE, INK, QUIET, SEQUENTIAL, VERMILLION
 from vmamba_edu.panels.base import Panel
-from vmamba_edu.panels.decay_shares import State, Steps, View, compute
-from vmamba_edu.panels.memory_of_readings import memory_of
-from vmamba_edu.panels.scan_order_readings import tokens_of
+from vmamba_edu.panels.decay_of_blocks import steps_of_block, steps_of_directions
+from vmamba_edu.panels.decay_shares import Histogram, State, Steps, View, compute
 from vmamba_edu.panels.small_models import default_clip
+from vmamba_edu.scan_orders import Direction
 
-__all__ = ["State", "StateDecay", "View", "compute"]
+__all__ = ["State", "StateDecay", "View", "compute", "steps_of_block"]
 
 OWN, EVEN = {"color": BLUE, "width": 3}, {"color": VERMILLION, "width": 2, "dash": "dash"}
 
@@ -31,9 +30,9 @@ class StateDecay(Panel[State, View]):
         clip: uint8 frames (time, height, width, 3); a small one if not given.
         model: a VideoMamba or VideoMambaPro for such a clip; a small one with fresh weights if not given.
         patch_size, tubelet_size: how the small model cuts the clip.
-        block: whose forward scan is looked at, from 0.
+        block: whose scan is looked at, from 0.
         steps: Δ and A of the reader's own instead of clip and model.
-        source, delta, length, token, channel, n: see `State`; the channel whose Δ changes most if not given.
+        source, delta, length, token, channel, n, direction: see `State`; the channel whose Δ changes most if not given.
 
     Raises:
         ValueError: the clip does not fit the model, or there is no such token, channel or state.
@@ -42,6 +41,8 @@ class StateDecay(Panel[State, View]):
     State = State
     compute = staticmethod(compute)
     name = "state-decay"
+    claims = ("S4", "P1")
+    plays = "token"
     view: View
 
     def __init__(
@@ -59,25 +60,34 @@ class StateDecay(Panel[State, View]):
         token: int = 0,
         channel: int | None = None,
         n: int = 1,
+        direction: Direction = "forward",
     ) -> None:
         given = {"clip": clip, "model": model, "steps": steps}
         self.given = "".join(f"{name}={name}, " for name, value in given.items() if value is not None)
         self.cut = {"patch_size": patch_size, "tubelet_size": tubelet_size, "block": block}
+        backward = None
+        self.directions: tuple[Direction, ...] = ("forward", "backward")
         if steps is None:
-            steps = steps_of_block(default_clip() if clip is None else clip, model, **self.cut)
+            both = steps_of_directions(default_clip() if clip is None else clip, model, **self.cut)
+            self.directions, steps, backward = tuple(both), both["forward"], both.get("backward")
         if channel is None:
             channel = steps.most_selective if source == "clip" else 0
-        super().__init__(State(source, delta, length, token, channel, n, measured=steps))
+        chosen = State(source, delta, length, token, channel, n, direction=direction)
+        super().__init__(replace(chosen, measured=steps, measured_backward=backward))
 
     def make_controls(self) -> dict[str, ipywidgets.ValueWidget]:
         sources = [("constant Δ", "constant"), ("random Δ", "random"), ("Δ of a clip", "clip")]
         channels, length = self.view.steps.step.shape
         self.ranges = {"token": (0, length - 1), "channel": (0, channels - 1), "n": (1, self.view.steps.A.shape[1])}
+        readings = [(name, name) for name in self.directions]
         narrow = {"layout": {"width": "8em"}, "style": {"description_width": "auto"}}
         return {
             "source": ipywidgets.Dropdown(options=sources, value=self.state.source, description="steps"),
             "delta": ipywidgets.FloatLogSlider(
                 self.state.delta, min=-3, max=0.5, step=0.05, description="mean Δ", disabled=self.state.source == "clip"
+            ),
+            "direction": ipywidgets.Dropdown(
+                options=readings, value=self.state.direction, description="scan", layout={"width": "16em"}
             ),
             "channel": ipywidgets.BoundedIntText(
                 self.state.channel, *self.ranges["channel"], description="channel", **narrow
@@ -96,7 +106,7 @@ class StateDecay(Panel[State, View]):
     def show(self, **changes: Any) -> None:
         """As every panel; where the steps change, what there is no longer of is brought into its range."""
         if changes.get("source", self.state.source) != self.state.source:
-            trial = compute(State(changes["source"], self.state.delta, self.state.length, measured=self.state.measured))
+            trial = compute(replace(self.state, source=changes["source"], token=0, channel=0, n=1))
             channels, length = trial.steps.step.shape
             most = {"token": length - 1, "channel": channels - 1, "n": trial.steps.A.shape[1]}
             changes = {name: min(getattr(self.state, name), most[name]) for name in most} | changes
@@ -111,20 +121,22 @@ class StateDecay(Panel[State, View]):
 
     def figure(self) -> go.Figure:
         figure = make_subplots(
-            rows=2,
+            rows=3,
             cols=3,
-            specs=[[{"colspan": 2}, None, {}], [{}, {}, {}]],
+            specs=[[{"colspan": 2}, None, {}], [{}, {}, {}], [{}, {"colspan": 2}, None]],
+            row_heights=[0.37, 0.4, 0.23],
             horizontal_spacing=0.11,
-            vertical_spacing=0.2,
-            subplot_titles=("", "the steps", "Δ as it is", "Δ constant", "half-lives"),
+            vertical_spacing=0.14,
+            subplot_titles=("", "the steps", "Δ as it is", "Δ constant", "half-lives", "", ""),
         )
-        for trace, (row, column) in zip(self._traces(), [(1, 1)] * 3 + [(1, 3)] * 2, strict=True):
+        places = [(1, 1)] * 3 + [(1, 3)] * 2 + [(3, 1)] * 2 + [(3, 2)] * 2
+        for trace, (row, column) in zip(self._traces(), places, strict=True):
             figure.add_scatter(**trace, row=row, col=column)
         common = {"colorscale": SEQUENTIAL, "coloraxis": "coloraxis", "hoverongaps": False}
         hover = "token %{x} at token %{y}: %{z:.2g}<extra></extra>"
         for column, matrix in zip((1, 2), self._matrices(), strict=True):
             figure.add_heatmap(**matrix, **common, hovertemplate=hover, row=2, col=column)
-        bar = {"title": "tokens", "thickness": 10, "len": 0.42, "y": 0.2, "x": 1.01, "tickprefix": "10<sup>"}
+        bar = {"title": "tokens", "tickprefix": "10<sup>", **_beside(figure.layout.yaxis5)}
         hover = "channel %{y}, n = %{x}: 10<sup>%{z:.2f}</sup> tokens<extra></extra>"
         bar |= {"ticksuffix": "</sup>", "dtick": 1}
         lives = {"colorscale": SEQUENTIAL, "colorbar": bar, "hovertemplate": hover}
@@ -143,9 +155,15 @@ class StateDecay(Panel[State, View]):
         figure.update_yaxes(title="token i", row=2, col=1)
         figure.update_xaxes(title="n", dtick=4, row=2, col=3)
         figure.update_yaxes(title="channel", autorange="reversed", row=2, col=3)
-        bar = {"title": "share", "thickness": 10, "len": 0.4, "y": 0.81, "x": 1.01}
+        logarithmic = {"type": "log", "showgrid": False, "row": 3}
+        figure.update_xaxes(title="Δ of this channel", col=1, dtick="D2", **logarithmic)
+        figure.update_xaxes(title="half-lives of all states, in tokens", col=2, dtick=1, **logarithmic)
+        figure.update_yaxes(rangemode="tozero", gridcolor="#EEEEEE", row=3)
+        figure.update_yaxes(title="tokens", row=3, col=1)
+        figure.update_yaxes(title="states", row=3, col=2)
+        bar = {"title": "share", **_beside(figure.layout.yaxis)}
         figure.update_layout(
-            height=600,
+            height=780,
             margin={"l": 10, "r": 10, "t": 40, "b": 10},
             plot_bgcolor="white",
             font={"color": INK},
@@ -170,24 +188,29 @@ class StateDecay(Panel[State, View]):
         return [-0.02 * last - 0.5, 1.02 * last + 0.5]
 
     def _traces(self) -> Iterator[dict[str, Any]]:
-        """Both curves, the moments when half is gone, and both kinds of steps."""
+        """Both curves, the moments when half is gone, both kinds of steps, and the histograms."""
         view, first = self.view, self.state.token
         tokens = np.arange(len(view.own))
-        yield {"x": tokens[first:], "y": view.own[first:], "mode": "lines", "line": OWN, "name": "Δ as it is"}
-        yield {
-            "x": tokens[first:],
-            "y": view.even[first:],
-            "mode": "lines",
-            "line": EVEN,
-            "name": "same mean, constant",
-        }
-        halves = [first + tokens_ for tokens_ in (view.half_own, view.half_even) if np.isfinite(tokens_)]
+        read = slice(first, None) if self._forward else slice(None, first + 1)
+        curve = {"x": tokens[read], "mode": "lines"}
+        yield {**curve, "y": view.own[read], "line": OWN, "name": "Δ as it is"}
+        yield {**curve, "y": view.even[read], "line": EVEN, "name": "same mean, constant"}
+        ahead = 1 if self._forward else -1
+        halves = [first + ahead * tokens_ for tokens_ in (view.half_own, view.half_even) if np.isfinite(tokens_)]
         dots = {"symbol": "circle-open", "size": 11, "color": INK, "line": {"width": 2}}
         yield {"x": halves, "y": [0.5] * len(halves), "mode": "markers", "marker": dots, "name": "half is gone"}
         hidden = {"mode": "lines", "showlegend": False}
         yield {"x": tokens, "y": view.delta, "line": OWN | {"width": 1.5}, **hidden}
         mean = float(view.delta.mean())
         yield {"x": tokens[[0, -1]], "y": [mean, mean], "line": EVEN, **hidden}
+        life = float(view.steps.half_lives[self.state.channel, self.state.n - 1])
+        for counted, now, line in ((view.deltas, mean, EVEN), (view.lives, life, {"color": INK, "width": 2})):
+            yield _steps_up_to(counted) | {"line": {"color": BLUE, "width": 1, "shape": "hvh"}, **hidden}
+            yield {"x": [now, now], "y": [0, max(counted.counts)], "line": line, **hidden}
+
+    @property
+    def _forward(self) -> bool:
+        return self.state.direction == "forward"
 
     def _matrices(self) -> Iterator[dict[str, Any]]:
         places = list(self.view.window)
@@ -220,14 +243,16 @@ class StateDecay(Panel[State, View]):
     def sentence(self) -> str:
         view, state = self.view, self.state
         lives, delta = view.steps.half_lives, view.delta
-        later = min(20, len(view.own) - 1 - state.token)
-        own, even = (share[state.token + later] for share in (view.own, view.even))
+        later = min(20, len(view.own) - 1 - state.token if self._forward else state.token)
+        then = state.token + (later if self._forward else -later)
+        own, even = (share[then] for share in (view.own, view.even))
+        end = "" if self._forward else ", read from the end"
         return (
             f"Token {state.token} in state n = {state.n} of channel {state.channel} (A = {view.A:.3g}), with "
-            f"{view.steps.described}: Δ is {delta.mean():.3g} in the mean, {delta.min():.3g} to {delta.max():.3g}. "
-            f"Half of it is gone after {_tokens(view.half_own)}, with a constant Δ of that mean after "
-            f"{_tokens(view.half_even)}; {later} tokens later {own:.1%} and {even:.1%} are left. The half-lives of all "
-            f"{lives.size} states run from {lives.min():.3g} to {lives.max():.3g} tokens, the median is "
+            f"{view.steps.described}{end}: Δ is {delta.mean():.3g} in the mean, {delta.min():.3g} to "
+            f"{delta.max():.3g}. Half of it is gone after {_tokens(view.half_own)}, with a constant Δ of that mean "
+            f"after {_tokens(view.half_even)}; {later} tokens later {own:.1%} and {even:.1%} are left. The half-lives "
+            f"of all {lives.size} states run from {lives.min():.3g} to {lives.max():.3g} tokens, the median is "
             f"{np.median(lives):.3g}."
         )
 
@@ -236,32 +261,19 @@ class StateDecay(Panel[State, View]):
         cut = "" if "steps=" in self.given else "".join(f"{name}={value}, " for name, value in self.cut.items())
         return (
             f"from vmamba_edu import panels\n\npanels.state_decay({self.given}{cut}source={state.source!r}, "
-            f"delta={state.delta!r}, length={state.length}, token={state.token}, channel={state.channel}, n={state.n})"
+            f"delta={state.delta!r}, length={state.length}, token={state.token}, channel={state.channel}, n={state.n}, "
+            f"direction={state.direction!r})"
         )
 
 
-def steps_of_block(
-    clip: Tensor | np.ndarray,
-    model: nn.Module | None = None,
-    *,
-    patch_size: int = 16,
-    tubelet_size: int = 1,
-    block: int = 0,
-) -> Steps:
-    """The steps and decay rates of a block's forward scan on a clip; of a small fresh model if none is given.
+def _steps_up_to(counted: Histogram) -> dict[str, Any]:
+    return {"x": counted.places, "y": counted.counts, "fill": "tozeroy", "fillcolor": "rgba(0, 114, 178, 0.25)"}
 
-    Tokens stand in the order of that scan, [cls] where the model has it.
 
-    Raises:
-        ValueError: the clip cannot be cut so, the model has no scans, or no such block.
-    """
-    if isinstance(model, VideoMamba):
-        patch_size, tubelet_size = model.config.patch_size, model.config.tubelet_size
-    grid = tokens_of(clip, patch_size, tubelet_size)
-    memory = memory_of(clip, grid, model, block, patch_size=patch_size, tubelet_size=tubelet_size)
-    decay = decay_of(memory.model, memory.pixels, block)
-    words = f"the Δ of a clip in block {block} of {memory.described}"
-    return Steps(decay.step[0].float().cpu(), decay.A.float().cpu(), words)
+def _beside(axis: Any) -> dict[str, Any]:
+    """Where a colour bar stands: right of the figure, as high as a y axis."""
+    low, high = axis.domain
+    return {"thickness": 10, "len": high - low, "y": (low + high) / 2, "x": 1.01}
 
 
 def _tokens(number: float) -> str:

@@ -2,12 +2,13 @@
 
     what remains of token j at token i = exp(A · (Δ_{j+1} + … + Δ_i))
 
-and beside it the same with a constant Δ of the same mean: the difference is what selection does.
+and beside it the same with a constant Δ of the same mean: the difference is what selection does. A backward scan reads
+from the end: there i comes before j, and the steps between them are Δ_i … Δ_{j-1}.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from vmamba_edu.analysis import Decay
+from vmamba_edu.scan_orders import Direction
 
 SOURCES = ("constant", "random", "clip")
 SPREAD = 1.0
@@ -29,6 +31,7 @@ class Steps:
         step: (channels, length) Δ after bias and softplus; positive.
         A: (channels, state) negative.
         described: where they come from, in words.
+        direction: which way the scan reads; the steps stand in the order of the tokens either way.
 
     Raises:
         ValueError: as `analysis.Decay`.
@@ -37,9 +40,10 @@ class Steps:
     step: Tensor
     A: Tensor
     described: str
+    direction: Direction = "forward"
 
     def __post_init__(self) -> None:
-        Decay(self.step[None], self.A)  # says what does not fit
+        Decay(self.step[None], self.A, self.direction)  # says what does not fit
 
     @cached_property
     def half_lives(self) -> np.ndarray:
@@ -62,7 +66,7 @@ class Steps:
     def of(self, channel: int, n: int) -> "tuple[Decay, Decay]":
         """One state of one channel with its own steps, and with the mean of these at every token."""
         step, A = self.step[channel][None, None].double(), self.A[channel, n].reshape(1, 1).double()
-        return Decay(step, A), Decay(step.mean().expand_as(step), A)
+        return Decay(step, A, self.direction), Decay(step.mean().expand_as(step), A, self.direction)
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,9 @@ class State:
         channel, n: which state of which channel, n counted from 1.
         seed: of the random steps.
         measured: the steps of a block on a clip.
+        direction: which way the scan reads.
+        measured_backward: the steps of the block's backward scan, which has a Δ of its own; `measured`, read from the
+            end, if not given.
     """
 
     source: str = "constant"
@@ -87,6 +94,16 @@ class State:
     n: int = 1
     seed: int = 0
     measured: Steps | None = field(default=None, repr=False, compare=False)
+    direction: Direction = "forward"
+    measured_backward: Steps | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Histogram:
+    """How many of some positive numbers lie around each of some places, evenly spaced in their logarithm."""
+
+    places: np.ndarray
+    counts: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,11 +115,13 @@ class View:
     delta: np.ndarray  # (length,) of the chosen channel
     own: np.ndarray  # (length,) the share of token j left at each token; NaN before it was read
     even: np.ndarray
-    matrix_own: np.ndarray  # (window, window) row i, column j: the share of j left at i; NaN above the diagonal
+    matrix_own: np.ndarray  # (window, window) row i, column j: the share of j left at i; NaN before j was read
     matrix_even: np.ndarray
     window: range  # the tokens of the matrices
     half_own: float  # tokens until half of token j was gone, infinite if it never was
     half_even: float
+    deltas: Histogram  # of Δ, over the tokens of the chosen channel
+    lives: Histogram  # of the half-lives, over all states of all channels
 
 
 WINDOW = 48
@@ -122,27 +141,49 @@ def compute(state: State) -> View:
         if getattr(state, name) not in range(least, most + 1):
             raise ValueError(f"{name}: expected {least} to {most}, got {getattr(state, name)}")
     pair = steps.of(state.channel, state.n - 1)
-    start = max(0, min(state.token - WINDOW // 4, length - WINDOW))
+    before = WINDOW // 4 if state.direction == "forward" else WINDOW - WINDOW // 4  # most of it is what comes after
+    start = max(0, min(state.token - before, length - WINDOW))
     window = range(start, min(start + WINDOW, length))
     own, even = (_share(decay, state.token) for decay in pair)
     matrix_own, matrix_even = (_matrix(decay, window) for decay in pair)
     half_own, half_even = (_half_life(decay, state.token) for decay in pair)
     A, delta = float(steps.A[state.channel, state.n - 1]), steps.step[state.channel].numpy()
-    return View(steps, A, delta, own, even, matrix_own, matrix_even, window, half_own, half_even)
+    shares = (own, even, matrix_own, matrix_even, window, half_own, half_even)
+    return View(steps, A, delta, *shares, histogram(delta), histogram(steps.half_lives))
+
+
+def histogram(values: np.ndarray, most: int = 24) -> Histogram:
+    """Positive numbers counted in at most `most` intervals of equal width in the logarithm, with an empty one around.
+
+    Each interval is a factor of at least 1.1 wide: rounding does not spread a constant over several.
+    """
+    logarithms = np.log(np.asarray(values, float).ravel())
+    middle, half = (logarithms.max() + logarithms.min()) / 2, (logarithms.max() - logarithms.min()) / 2
+    bins = int(np.clip(2 * half // math.log(1.1), 1, most))
+    half = max(half, bins * math.log(1.1) / 2)
+    half *= 1 + 1e-9  # the largest is inside the last interval, not at its end
+    half += 2 * half / bins  # the empty ones
+    counts, edges = np.histogram(logarithms, bins + 2, (middle - half, middle + half))
+    return Histogram(np.exp((edges[1:] + edges[:-1]) / 2), counts)
 
 
 def steps_of(state: State) -> Steps:
     """The steps that a state speaks of.
 
     Raises:
-        ValueError: there is no such source, Δ is not positive, or the sequence is empty.
+        ValueError: there is no such source or direction, Δ is not positive, or the sequence is empty.
     """
+    steps = _steps_of(state)
+    return steps if steps.direction == state.direction else replace(steps, direction=state.direction)
+
+
+def _steps_of(state: State) -> Steps:
     if state.source not in SOURCES:
         raise ValueError(f"source: expected one of {', '.join(map(repr, SOURCES))}, got {state.source!r}")
     if state.source == "clip":
         if state.measured is None:
             raise ValueError("source: 'clip' needs the steps of a block, `measured`, got None")
-        return state.measured
+        return state.measured_backward if state.direction == "backward" and state.measured_backward else state.measured
     if not 0 < state.delta < math.inf or state.length < 1:
         raise ValueError(f"delta, length: expected Δ above 0 and at least 1 token, got {state.delta}, {state.length}")
     step = torch.full((1, state.length), state.delta, dtype=torch.float64)
@@ -156,14 +197,19 @@ def steps_of(state: State) -> Steps:
 
 def _share(decay: Decay, token: int) -> np.ndarray:
     share = decay.remaining(token)[0, 0, 0].numpy().copy()
-    share[:token] = np.nan
+    share[_unread(decay, np.arange(len(share)), token)] = np.nan
     return share
 
 
+def _unread(decay: Decay, at: np.ndarray, token: np.ndarray | int) -> np.ndarray:
+    """Whether, at some tokens, others had not been read yet."""
+    return at > token if decay.direction == "backward" else at < token
+
+
 def _matrix(decay: Decay, window: Sequence[int]) -> np.ndarray:
-    part = Decay(decay.step[..., window[0] : window[-1] + 1], decay.A)
+    part = Decay(decay.step[..., window[0] : window[-1] + 1], decay.A, decay.direction)
     columns = np.stack([part.remaining(j)[0, 0, 0].numpy() for j in range(len(window))], axis=1)
-    columns[np.triu_indices(len(window), 1)] = np.nan
+    columns[_unread(decay, *np.indices(columns.shape))] = np.nan
     return columns
 
 

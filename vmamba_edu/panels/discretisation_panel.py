@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from matplotlib.figure import Figure
 from plotly.subplots import make_subplots
 
-from vmamba_edu.palette import BLUE, GREEN, INK, PURPLE, QUIET, VERMILLION
+from vmamba_edu.palette import BLUE, GREEN, INK, MARK, PURPLE, QUIET, VERMILLION
 from vmamba_edu.panels.base import Panel
 from vmamba_edu.panels.discretisation_curves import DELTAS, DURATION, SIGNALS, State, View, compute
 from vmamba_edu.ssm import RULES
@@ -43,6 +43,7 @@ class Discretisation(Panel[State, View]):
     State = State
     compute = staticmethod(compute)
     name = "discretisation"
+    claims = ("S2", "S3")
     view: View
 
     def __init__(self, *, real: float = -1.0, imag: float = 3.0, delta: float = 0.25, signal: str = "step") -> None:
@@ -114,7 +115,7 @@ class Discretisation(Panel[State, View]):
             y = np.clip(np.nan_to_num(view.y[rule], nan=1e6), -1e6, 1e6)
             yield (1, 1), {"x": view.steps, "y": y, "name": name, "legendgroup": rule, **lines}
         angle = np.linspace(0, 2 * np.pi, 121)
-        circle = {"mode": "lines", "line": {"color": QUIET, "width": 2}, "hoverinfo": "skip", "showlegend": False}
+        circle = {"mode": "lines", "line": {"color": MARK, "width": 2}, "hoverinfo": "skip", "showlegend": False}
         yield (2, 1), {"x": np.cos(angle), "y": np.sin(angle), **circle}
         for rule, (colour, symbol, name) in LOOK.items():
             # Zero-order hold and Mamba's code have the same pole: one is drawn larger and open, around the other.

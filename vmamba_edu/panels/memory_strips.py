@@ -23,7 +23,7 @@ BAND = 0.42
 
 EMPTY = as_png(np.full((1, 1, 3), 255, np.uint8))
 
-_BELOW, _ABOVE = (matplotlib.colors.to_hex(matplotlib.colormaps[DIVERGING](share)) for share in (0.15, 0.85))
+_BELOW, _ABOVE = (matplotlib.colors.to_hex(matplotlib.colormaps[DIVERGING](share)) for share in (0.1, 0.9))
 COLOURS_SAY = f"h: <b style='color:{_BELOW}'>below 0</b>, <b style='color:{_ABOVE}'>above 0</b>, n = 1, 2, … downwards"
 """The key to the colours, for the title of an axis."""
 

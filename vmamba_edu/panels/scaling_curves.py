@@ -41,6 +41,7 @@ class State:
         training: forward and backward pass, or forward alone.
         free: bytes of memory that are free on this machine, None if it is not known.
         measured: what was measured so far, of any shape.
+        rate: operations a second of a matrix product in float32 on this machine, None if it is not known.
     """
 
     scan: str = "videomamba_tiny"
@@ -51,17 +52,24 @@ class State:
     training: bool = False
     free: int | None = field(default=None, compare=False)
     measured: tuple[Observed, ...] = field(default=(), repr=False, compare=False)
+    rate: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """One model over FRAMES: bytes of activations, operations, and the exponents of tokens that fit them best."""
+    """One model over FRAMES: bytes of activations, operations, and the exponents of tokens that fit them best.
+
+    `seconds` are those of the operations, in float32: at the speed of a matrix product, which is a floor, or, where
+    something was measured (`calibrated`), at the speed that was seen there. Empty where no speed is known.
+    """
 
     name: str
     bytes: np.ndarray
     flops: np.ndarray
     bytes_exponent: float
     flops_exponent: float
+    seconds: np.ndarray
+    calibrated: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,13 +110,13 @@ def compute(state: State) -> View:
     memory["explicit"] = [_explicit_bytes(state, one) for one in costs["fused"]]
     names = {"scan": state.scan, "fused": f"{state.attention} attention, fused"}
     names["explicit"] = f"{state.attention} attention, weights written down"
+    measured = {name: _points(names[name], state, job) for name, job in jobs.items()}
     curves = {
-        key: _curve(names[key], tokens, memory[key], [one.total_flops for one in costs[source]])
+        key: _curve(state, names[key], tokens, memory[key], costs[source], measured.get(key))
         for key, source in (("scan", "scan"), ("fused", "fused"), ("explicit", "fused"))
     }
     more_bytes = _first(lambda f: _explicit_bytes(state, _cost(state, jobs["fused"], f)) > _bytes_of(state, jobs, f))
     more_flops = _first(lambda f: _flops(state, jobs["fused"], f) > _flops(state, jobs["scan"], f))
-    measured = {name: _points(names[name], state, job) for name, job in jobs.items()}
     return View(tokens, curves, more_bytes, more_flops, measured, state.free)
 
 
@@ -136,7 +144,7 @@ def refusal(state: State, job: Mapping[str, Any]) -> str | None:
     need += 4 * predicted.total_parameters * (2 if state.training else 1)
     if state.free is not None and need > SHARE * state.free:
         return f"needs {gigabytes(need)}, more than {SHARE:.0%} of the {gigabytes(state.free)} that are free"
-    operations = predicted.total_flops * (3 if state.training else 1)
+    operations = predicted.total_flops * _passes(state)
     if operations > MOST_OPERATIONS:
         return f"needs {operations / 1e12:.1f} trillion operations, more than {MOST_OPERATIONS / 1e12:.0f}"
     return None
@@ -177,9 +185,22 @@ def _flops(state: State, job: Mapping[str, Any], frames: int) -> int:
     return _cost(state, job, frames).total_flops
 
 
-def _curve(name: str, tokens: np.ndarray, memory: list[int], flops: list[int]) -> Curve:
-    b, f = np.array(memory, float), np.array(flops, float)
-    return Curve(name, b, f, exponent(tokens, b), exponent(tokens, f))
+def _passes(state: State) -> int:
+    """Forward passes that one pass is worth: a backward pass takes each product twice more."""
+    return 3 if state.training else 1
+
+
+def _curve(
+    state: State, name: str, tokens: np.ndarray, memory: list[int], costs: list[Cost], points: Points | None
+) -> Curve:
+    b, f = np.array(memory, float), np.array([one.total_flops for one in costs], float)
+    rate, calibrated = state.rate, False
+    if points is not None and len(points.frames):
+        at = [FRAMES.index(frames) for frames in points.frames]
+        seen = _passes(state) * f[at] / points.seconds
+        rate, calibrated = float(np.exp(np.log(seen).mean())), True
+    seconds = _passes(state) * f / rate if rate else np.empty(0)
+    return Curve(name, b, f, exponent(tokens, b), exponent(tokens, f), seconds, calibrated)
 
 
 def exponent(tokens: np.ndarray, values: np.ndarray) -> float:

@@ -1,18 +1,21 @@
 """Memory scaling: what longer clips cost a scan and an attention; predicted at once, measured here at a press."""
 
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import ipywidgets
 import numpy as np
 import plotly.graph_objects as go
+import torch
 from matplotlib.figure import Figure
 from plotly.subplots import make_subplots
 
 from vmamba_edu.analysis import Observed, measure
-from vmamba_edu.palette import BLUE, GREEN, INK, PURPLE, QUIET, VERMILLION
+from vmamba_edu.palette import BLUE, GREEN, INK, MARK, PURPLE, VERMILLION
 from vmamba_edu.panels.background import Background
 from vmamba_edu.panels.base import Panel
 from vmamba_edu.panels.scaling_curves import (
@@ -43,13 +46,16 @@ class MemoryScaling(Panel[State, View]):
     Args:
         scan, attention, size, frames, precision, training: see `State`.
         measured: what was measured before, by `analysis.measure` or by this panel (`panel.state.measured`).
-        measure: does one measurement; `analysis.measure` if not given.
+        measure: does one measurement; `analysis.measure` if not given. It is told by an event, `stopped`, when to end.
+        rate: operations a second of a matrix product in float32; taken here, in a moment, if not given.
 
     Raises:
         ValueError: one of them is none of those that can be chosen.
 
     Lines are predictions. One press measures what is predicted to fit: each shape in a process of its own, in the
     background, in float32, and for no longer than a minute. A prediction above 60 % of the free memory is not tried.
+    Stop ends the process that runs. Time is predicted from the operations: at the speed of a matrix product, which no
+    model reaches, until something was measured; then at the speed that was seen.
     Below a few MiB the bookkeeping of a process is larger than the activations, and it is measured too. Attention is
     measured as torch computes it, fused: its curve with the weights written down is a prediction alone.
     """
@@ -57,6 +63,7 @@ class MemoryScaling(Panel[State, View]):
     State = State
     compute = staticmethod(compute)
     name = "memory-scaling"
+    claims = ("S5", "V5")
     view: View
 
     def __init__(
@@ -70,9 +77,11 @@ class MemoryScaling(Panel[State, View]):
         training: bool = False,
         measured: tuple[Observed, ...] = (),
         measure: Callable[..., Observed] = measure,
+        rate: float | None = None,
     ) -> None:
         self.measure = measure
-        super().__init__(State(scan, attention, size, frames, precision, training, free_memory(), tuple(measured)))
+        chosen = (scan, attention, size, frames, precision, training)
+        super().__init__(State(*chosen, free_memory(), tuple(measured), rate or product_rate()))
 
     def make_controls(self) -> dict[str, ipywidgets.ValueWidget]:
         passes = [("forward", False), ("forward and backward", True)]
@@ -98,16 +107,17 @@ class MemoryScaling(Panel[State, View]):
         self.background = Background(
             "Measure here",
             jobs=lambda: to_measure(self.state),
-            work=lambda job: self.measure(**job, repeats=1, timeout=LIMIT_S),
+            work=lambda job: self.measure(**job, repeats=1, timeout=LIMIT_S, stopped=self.background.stopped),
             done=lambda one: self.show(measured=(*self.state.measured, one)),
             describe=lambda job: f"{_called(job)}, {job['num_frames']} frames",
+            at_once=True,
         )
         chosen = [control for name, control in self.controls.items() if name != "frames"]
         row = ipywidgets.HBox([*chosen, self.copy], layout={"flex_flow": "row wrap"})
         return ipywidgets.VBox([row, self.controls["frames"], self.background.widget, self.canvas, self.caption])
 
     def figure(self) -> go.Figure:
-        titles = ("activations, bytes", "operations", "seconds, measured")
+        titles = ("activations, bytes", "operations", "seconds")
         figure = make_subplots(rows=1, cols=3, horizontal_spacing=0.09, subplot_titles=titles)
         for column, trace in self._traces():
             figure.add_scatter(**trace, row=1, col=column)
@@ -116,7 +126,6 @@ class MemoryScaling(Panel[State, View]):
         figure.update_yaxes(type="log", dtick=1, gridcolor="#EEEEEE")
         figure.update_yaxes(exponentformat="power", row=1, col=1)
         figure.update_yaxes(exponentformat="power", row=1, col=2)
-        figure.update_yaxes(range=[-2.2, 2], row=1, col=3)
         narrow = {"l": 10, "r": 10, "t": 90, "b": 10}
         legend = {"orientation": "h", "x": 0, "y": 1.1, "yanchor": "bottom"}
         figure.update_layout(height=480, margin=narrow, plot_bgcolor="white", font={"color": INK}, legend=legend)
@@ -136,20 +145,21 @@ class MemoryScaling(Panel[State, View]):
             yield 1, {**common, "y": curve.bytes, "name": curve.name}
             flops = curve.flops if key != "explicit" else [None] * len(FRAMES)  # the same as fused
             yield 2, {**common, "y": flops, "name": curve.name, "showlegend": False}
+            if key != "explicit":
+                yield 3, {**common, "y": curve.seconds, "name": f"{curve.name}, predicted", "showlegend": False}
         for key, points in view.measured.items():
             colour, _, symbol = LOOK[key]
             marker = {"color": colour, "symbol": symbol, "size": 10, "line": {"color": "white", "width": 1}}
             common = {"x": points.frames, "mode": "markers", "marker": marker, "legendgroup": key}
             yield 1, {**common, "y": points.bytes, "name": f"{points.name}, measured", "showlegend": False}
-            lines = {"mode": "lines+markers", "line": {"color": colour, "width": 1}}
-            yield 3, {**common, **lines, "y": points.seconds, "name": points.name, "showlegend": False}
+            yield 3, {**common, "y": points.seconds, "name": f"{points.name}, measured", "showlegend": False}
         free = [] if view.free is None else [view.free] * 2
         line = {"color": GREEN, "width": 2}
         yield (
             1,
             {"x": [FRAMES[0], FRAMES[-1]][: len(free)], "y": free, "mode": "lines", "line": line, "name": "free here"},
         )
-        here = {"x": [self.state.frames] * 2, "mode": "lines", "line": {"color": QUIET, "width": 2}}
+        here = {"x": [self.state.frames] * 2, "mode": "lines", "line": {"color": MARK, "width": 2}}
         for column, (low, high) in enumerate(self._spans(), start=1):
             yield column, {**here, "y": [low, high], "showlegend": False, "hoverinfo": "skip"}
 
@@ -157,7 +167,9 @@ class MemoryScaling(Panel[State, View]):
         curves = self.view.curves.values()
         all_bytes = [*np.concatenate([one.bytes for one in curves]), self.view.free or 1e9]
         flops = np.concatenate([one.flops for one in curves])
-        return [(min(all_bytes), max(all_bytes)), (flops.min(), flops.max()), (0.01, 60)]
+        seconds = np.concatenate([*(one.seconds for one in curves), *(m.seconds for m in self.view.measured.values())])
+        seconds = seconds if len(seconds) else np.array([0.01, LIMIT_S])
+        return [(min(all_bytes), max(all_bytes)), (flops.min(), flops.max()), (seconds.min(), seconds.max())]
 
     def picture(self) -> Figure:
         drawing = Figure(figsize=(10, 3), layout="constrained")
@@ -190,7 +202,17 @@ class MemoryScaling(Panel[State, View]):
             f"128 frames memory grows as tokens to the power {scan.bytes_exponent:.2f}, {fused.bytes_exponent:.2f} and "
             f"{explicit.bytes_exponent:.2f}, operations as {scan.flops_exponent:.2f} and {fused.flops_exponent:.2f}."
         )
-        return start + self._crossings() + self._seen()
+        return start + self._crossings() + self._time(at) + self._seen()
+
+    def _time(self, at: int) -> str:
+        """The predicted seconds in words; nothing where no speed is known."""
+        curves = [one for key, one in self.view.curves.items() if key != "explicit" and len(one.seconds)]
+        if not curves:
+            return ""
+        words = [f"{one.name} {'' if one.calibrated else 'at least '}{one.seconds[at]:.2g} s" for one in curves]
+        floor = f"at least: at the {self.state.rate or 0:.2g} operations a second of a matrix product here"
+        how = "at the speed measured" if all(one.calibrated for one in curves) else floor
+        return f" Time in float32: {', '.join(words)} ({how})."
 
     def _crossings(self) -> str:
         names = {"memory, with weights written down,": self.view.crossing_bytes, "operations": self.view.crossing_flops}
@@ -241,6 +263,19 @@ def free_memory() -> int | None:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
         return None
+
+
+@cache
+def product_rate(side: int = 768) -> float:
+    """Operations a second of a product of two float32 matrices with all of torch's threads: the best of four."""
+    a, b = torch.ones(2, side, side)
+
+    def seconds() -> float:
+        start = time.perf_counter()
+        a @ b
+        return time.perf_counter() - start
+
+    return 2 * side**3 / min(seconds() for _ in range(4))
 
 
 def _called(job: Mapping[str, Any]) -> str:

@@ -65,6 +65,7 @@ class ScanOrders(Panel[State, View]):
     State = State
     compute = staticmethod(compute)
     name = "scan-orders"
+    claims = ("V3",)
     view: View
 
     def __init__(
@@ -104,7 +105,7 @@ class ScanOrders(Panel[State, View]):
         controls = {
             "plan": ipywidgets.Dropdown(options=plans, value=self.state.plan, description="plan"),
             "directions": ipywidgets.Dropdown(
-                options=directions, value=self.state.directions, layout={"width": "11em"}
+                options=directions, value=self.state.directions, tooltip="directions", layout={"width": "11em"}
             ),
             "position": position,
         }

@@ -1,0 +1,205 @@
+"""How fast the panels answer, how soon they are there, and what they leave in a saved notebook.
+
+    python benchmarks/panels.py                          # every registered panel: some minutes
+    python benchmarks/panels.py --panels masks scan_orders
+    python benchmarks/panels.py --device cuda            # the same on a machine whose panels use its GPU
+    python benchmarks/panels.py --show                   # the table of what was measured last
+
+Run it on a machine that does nothing else: wall times are what is asked for, and the JSON says how busy it was before.
+
+**Answer.** Each control of a panel is set to its values, one after the other, as a browser would set it. Counted is the
+time from there until the last message to the browser is packed as JSON, those of background threads and of debounced
+work included: a panel is done when nothing has come for a while. What the browser then needs to draw is not in it.
+
+**First view.** In a fresh process with libraries loaded: from calling the panel to its picture and its widget. Numba's
+cache is warm, since the same has run once before; loading the libraries is given beside it.
+
+**Stored** is the output of the cell in a notebook that was saved without widget state, as JupyterLab does by default.
+
+Goals: 50 ms at the 95th percentile for what is no long work, 1 s to the first view, 50 KB stored.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import comm
+import numpy as np
+from comm.base_comm import BaseComm
+from jupyter_client.session import json_packer
+
+RESULTS = Path(__file__).parent / "results"
+GOALS = {"p95_s": 0.05, "first_view_s": 1.0, "stored_bytes": 50_000}
+QUIET_S = 0.25
+"""A panel that has sent nothing for so long is done."""
+FIRST_VIEW = """
+import json, sys, time
+start = time.perf_counter()
+from vmamba_edu import panels
+make = getattr(panels, sys.argv[1])
+loaded = time.perf_counter()
+panel = make()
+panel._repr_mimebundle_()
+print(json.dumps([loaded - start, time.perf_counter() - loaded]))
+"""
+
+
+class Listener:
+    """Takes the place of the browser: notes when the last message to it was packed, and how many there were."""
+
+    def __init__(self) -> None:
+        self.last, self.messages, self.bytes = 0.0, 0, 0
+
+    def hears(self, content: Mapping[str, Any], buffers: Any) -> None:
+        self.bytes += len(json_packer(content)) + sum(memoryview(one).nbytes for one in buffers or ())
+        self.messages += 1
+        self.last = time.perf_counter()
+
+    def wait_until_quiet(self, since: float) -> None:
+        while time.perf_counter() < max(self.last, since) + QUIET_S:
+            time.sleep(QUIET_S / 10)
+
+
+@contextmanager
+def listening() -> Iterator[Listener]:
+    """Widgets that are made inside send their messages to a listener."""
+    listener = Listener()
+
+    class Heard(BaseComm):
+        def publish_msg(self, msg_type: str, data=None, metadata=None, buffers=None, **keys: Any) -> None:
+            listener.hears({"data": data or {}, "comm_id": self.comm_id, **keys}, buffers)
+
+    usual = comm.create_comm
+    comm.create_comm = Heard
+    try:
+        yield listener
+    finally:
+        comm.create_comm = usual
+
+
+def answers(panel: Any, listener: Listener, most: int = 12) -> dict[str, list[float]]:
+    """Seconds from each change to the last message of it, by control; at most so many changes each."""
+    from vmamba_edu.panels.playable import values_of
+
+    found: dict[str, list[float]] = {}
+    for field, control in panel.controls.items():
+        now = getattr(panel.state, field)
+        try:
+            offered = [value for value in values_of(panel.controls, field, now) if value != now]
+        except ValueError:  # a text field or a file: there is no list of values to go through
+            continue
+        chosen = [offered[int(at)] for at in np.linspace(0, len(offered) - 1, min(most, len(offered)))]
+        found[field] = [_answer(control, value, listener) for value in [*chosen, now]]
+    return found
+
+
+def _answer(control: Any, value: Any, listener: Listener) -> float:
+    listener.wait_until_quiet(time.perf_counter() - QUIET_S)
+    start = time.perf_counter()
+    control.value = value
+    listener.wait_until_quiet(start)
+    return max(listener.last - start, 0.0)
+
+
+def stored_bytes(panel: Any) -> int:
+    """The cell's output as it stands in a notebook."""
+    data, metadata = panel._repr_mimebundle_()
+    return len(json.dumps({"output_type": "execute_result", "data": data, "metadata": metadata}))
+
+
+def first_view(name: str, repeats: int = 3) -> tuple[float, float]:
+    """Seconds to load the libraries and then to the first view: medians of fresh processes, after one that warms up."""
+    command = [sys.executable, "-c", FIRST_VIEW, name]
+    times = []
+    for _ in range(1 + repeats):
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        times.append(json.loads(done.stdout.splitlines()[-1]))
+    loading, viewing = zip(*times[1:], strict=True)
+    return statistics.median(loading), statistics.median(viewing)
+
+
+def measure(name: str, repeats: int = 3, most: int = 12) -> dict[str, Any]:
+    """Everything about one panel, opened without arguments; `repeats` first views and `most` changes a control."""
+    from vmamba_edu import panels
+
+    with listening() as listener:
+        panel = getattr(panels, name)()
+        by_control = answers(panel, listener, most)
+    every = [seconds for some in by_control.values() for seconds in some]
+    loading, viewing = first_view(name, repeats)
+    return {
+        **_summary(every),
+        "controls": {field: _summary(some) for field, some in by_control.items()},
+        "loading_s": loading,
+        "first_view_s": viewing,
+        "stored_bytes": stored_bytes(panel),
+    }
+
+
+def _summary(seconds: list[float]) -> dict[str, float]:
+    if not seconds:
+        return {"changes": 0}
+    return {
+        "changes": len(seconds),
+        "median_s": float(np.median(seconds)),
+        "p95_s": float(np.quantile(seconds, 0.95)),
+    }
+
+
+def table(results: Mapping[str, Any]) -> str:
+    """The results as Markdown; what misses its goal is marked."""
+    head = "| panel | changes | median | 95th percentile | slowest control | first view | stored |"
+    rows = [head, "|---|---:|---:|---:|---|---:|---:|"]
+    for name, one in results["panels"].items():
+        slow = max(one["controls"], key=lambda field: one["controls"][field].get("p95_s", 0), default="")
+        at = f"{slow}, {1000 * one['controls'][slow]['p95_s']:.0f} ms" if slow else "–"
+        cells = [
+            f"{1000 * one['median_s']:.0f} ms" if "median_s" in one else "–",
+            _marked(one, "p95_s", f"{1000 * one['p95_s']:.0f} ms") if "p95_s" in one else "–",
+            at,
+            _marked(one, "first_view_s", f"{one['first_view_s']:.2f} s"),
+            _marked(one, "stored_bytes", f"{one['stored_bytes'] / 1000:.0f} KB"),
+        ]
+        rows.append(f"| `{name}` | {one['changes']} | {' | '.join(cells)} |")
+    machine = results["machine"]
+    where = f"{machine['cpu']}, {machine['threads']} threads, load {machine['load_before']} before, {machine['date']}"
+    return "\n".join([*rows, "", f"{where}. Bold: beyond the goal."])
+
+
+def _marked(one: Mapping[str, Any], name: str, words: str) -> str:
+    return f"**{words}**" if one[name] > GOALS[name] else words
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--panels", nargs="+", help="names; all that are registered if not given")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="what the machine is said to be")
+    parser.add_argument("--repeats", type=int, default=3, help="fresh processes for the first view")
+    parser.add_argument("--show", action="store_true", help="only print the table of the last results")
+    options = parser.parse_args()
+    path = RESULTS / f"panels-{options.device}.json"
+    if not options.show:
+        from benchmarks.machine import describe
+        from vmamba_edu.panels import PANELS
+
+        results: dict[str, Any] = {"machine": describe(options.device), "goals": GOALS, "panels": {}}
+        if path.exists() and options.panels:  # the others stay
+            results["panels"] = json.loads(path.read_text())["panels"]
+        for name in options.panels or sorted(PANELS):
+            print(f"{name} …", flush=True)
+            results["panels"][name] = measure(name, options.repeats)
+            path.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+    print(table(json.loads(path.read_text())))
+
+
+if __name__ == "__main__":
+    main()
