@@ -86,7 +86,7 @@ def bidirectional_forward(*arguments: Any, save: bool = False) -> tuple[Tensor, 
     The arguments are nine tensors of each direction, softplus of each, exclude_self of each.
     """
     y, _, saved = _forward(_pair(arguments), save)
-    return y, saved
+    return y, saved if save else []
 
 
 def bidirectional_backward(
