@@ -62,8 +62,9 @@ def _(
     engine: str,
     save: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    saved_shape = load(engine).saved_shape(u, A, B, C) if save and engine in SAVES else (0,)
-    return torch.empty_like(u), A.new_empty(u.shape[0], *A.shape), A.new_empty(saved_shape)
+    arguments = (u, delta, A, B, C, D, z, delta_bias, initial_state, delta_softplus, reverse, exclude_self)
+    shape = load(engine).saved_shape(*arguments) if save and engine in SAVES else (0,)
+    return torch.empty_like(u), A.new_empty(u.shape[0], *A.shape), A.new_empty(shape)
 
 
 @torch.library.custom_op("vmamba::selective_scan_backward", mutates_args=())
@@ -87,8 +88,8 @@ def selective_scan_backward(
 ) -> list[Tensor]:
     """The nine gradients of a scan, in the order of its tensor arguments."""
     arguments = (u, delta, A, B, C, D, z, delta_bias, initial_state, delta_softplus, reverse, exclude_self)
-    more = (saved,) if saved.numel() else ()
-    return _none_as_empty(load(engine).scan_backward(grad_y, grad_last_state, *arguments, *more), u)
+    more = {"saved": saved} if engine in SAVES and saved.numel() else {}
+    return _none_as_empty(load(engine).scan_backward(grad_y, grad_last_state, *arguments, **more), u)
 
 
 @selective_scan_backward.register_fake
@@ -115,44 +116,69 @@ def _scan_gradients(ctx: Any, grad_y: Tensor | None, grad_last_state: Tensor | N
 selective_scan.register_autograd(_scan_gradients, setup_context=_save_scan)
 
 
-# Both directions of a block in one launch, for an engine that can. An operator takes no list with gaps: of the nine
-# tensors of each direction those that there are come in one list, and `given` says which of the eighteen they are.
+# Both directions of a block in one launch. An operator takes no list with gaps: of the nine tensors of each direction
+# those that there are come in one list, and `given` says which of the eighteen they are.
 
 
 @torch.library.custom_op("vmamba::bidirectional_scan", mutates_args=())
-def bidirectional_scan(tensors: list[Tensor], given: list[bool], options: list[bool], engine: str) -> Tensor:
-    """y (batch, dim, length), the sum of both readings. `options` are softplus and exclude_self of each direction."""
-    return load(engine).bidirectional_forward(*_with_gaps(tensors, given), *options)
+def bidirectional_scan(
+    tensors: list[Tensor], given: list[bool], options: list[bool], engine: str, save: bool
+) -> tuple[Tensor, list[Tensor]]:
+    """y (batch, dim, length), the sum of both readings. `options` are softplus and exclude_self of each direction.
+
+    The second output is for the backward, as the third of `selective_scan`: of each direction, or nothing.
+    """
+    arguments = (*_with_gaps(tensors, given), *options)
+    if engine in SAVES:
+        return load(engine).bidirectional_forward(*arguments, save=save)
+    return load(engine).bidirectional_forward(*arguments), []
 
 
 @bidirectional_scan.register_fake
-def _(tensors: list[Tensor], given: list[bool], options: list[bool], engine: str) -> Tensor:
-    return torch.empty_like(tensors[0])
+def _(
+    tensors: list[Tensor], given: list[bool], options: list[bool], engine: str, save: bool
+) -> tuple[Tensor, list[Tensor]]:
+    y, A = torch.empty_like(tensors[0]), tensors[2]
+    if not save or engine not in SAVES:
+        return y, []
+    shapes = load(engine).saved_shapes_of_pair(*_with_gaps(tensors, given), *options)
+    return y, [A.new_empty(shape) for shape in shapes]
 
 
 @torch.library.custom_op("vmamba::bidirectional_scan_backward", mutates_args=())
 def bidirectional_scan_backward(
-    grad_y: Tensor, tensors: list[Tensor], given: list[bool], options: list[bool], engine: str
+    grad_y: Tensor, tensors: list[Tensor], given: list[bool], options: list[bool], engine: str, saved: list[Tensor]
 ) -> list[Tensor]:
     """The gradients of those tensors."""
-    gradients = load(engine).bidirectional_backward(grad_y, *_with_gaps(tensors, given), *options)
+    more = {"saved": saved} if engine in SAVES and saved else {}
+    gradients = load(engine).bidirectional_backward(grad_y, *_with_gaps(tensors, given), *options, **more)
     return [gradient for gradient in gradients if gradient is not None]
 
 
 @bidirectional_scan_backward.register_fake
-def _(grad_y: Tensor, tensors: list[Tensor], given: list[bool], options: list[bool], engine: str) -> list[Tensor]:
+def _(
+    grad_y: Tensor, tensors: list[Tensor], given: list[bool], options: list[bool], engine: str, saved: list[Tensor]
+) -> list[Tensor]:
     arguments = _with_gaps(tensors, given)
     gradients = [*_fake_gradients(arguments[:9], grad_y), *_fake_gradients(arguments[9:], grad_y)]
     return [gradient for gradient, there in zip(gradients, given, strict=True) if there]
 
 
-def _save_bidirectional(ctx: Any, inputs: tuple, output: Tensor) -> None:
-    tensors, *ctx.options = inputs
-    ctx.save_for_backward(*tensors)
+def _save_bidirectional(ctx: Any, inputs: tuple, output: tuple) -> None:
+    tensors, given, options, engine, _ = inputs
+    _, saved = output
+    ctx.save_for_backward(*tensors, *saved)
+    ctx.mark_non_differentiable(*saved)
+    ctx.set_materialize_grads(False)
+    ctx.options, ctx.count = (given, options, engine), len(tensors)
 
 
-def _bidirectional_gradients(ctx: Any, grad_y: Tensor) -> tuple:
-    return bidirectional_scan_backward(grad_y, list(ctx.saved_tensors), *ctx.options), None, None, None
+def _bidirectional_gradients(ctx: Any, grad_y: Tensor | None, _: Any) -> tuple:
+    kept = list(ctx.saved_tensors)
+    tensors, saved = kept[: ctx.count], kept[ctx.count :]
+    if grad_y is None:
+        grad_y = torch.zeros_like(tensors[0])
+    return bidirectional_scan_backward(grad_y, tensors, *ctx.options, saved), None, None, None, None
 
 
 bidirectional_scan.register_autograd(_bidirectional_gradients, setup_context=_save_bidirectional)

@@ -13,7 +13,6 @@ from vmamba_kernels.arguments import check_conv, check_direction, check_scan
 from vmamba_kernels.engines import choose, load
 
 FAST = ("numba", "triton")
-ONE_LAUNCH = ("triton",)  # reads both directions of a block at once
 TENSORS = ("u", "delta", "A", "B", "C", "D", "z", "delta_bias", "initial_state")
 DIRECTION_ARGUMENTS = frozenset([*TENSORS, "delta_softplus", "exclude_self"])
 
@@ -198,12 +197,14 @@ def bidirectional_scan(forward: Mapping[str, Any], backward: Mapping[str, Any], 
         raise ValueError(f"backward: expected u of the shape and dtype of the forward direction, {ours}, got {theirs}")
     sides: tuple[Mapping[str, Any], ...] = (forward, backward)
     ahead, back = (_canonical(*[side.get(name) for name in TENSORS]) for side in sides)  # type: ignore[arg-type]
-    if engine not in ONE_LAUNCH or ahead[2].dtype != back[2].dtype:
+    if engine not in FAST or ahead[2].dtype != back[2].dtype:
         return selective_scan(**forward, backend=engine) + selective_scan(**backward, reverse=True, backend=engine)
     tensors = [*ahead, *back]
     options = [side.get(name, False) for name in ("delta_softplus", "exclude_self") for side in sides]
     present = [x for x in tensors if x is not None]
-    return custom_ops.bidirectional_scan(present, [x is not None for x in tensors], options, engine)
+    save = _will_be_differentiated(present)
+    y, _ = custom_ops.bidirectional_scan(present, [x is not None for x in tensors], options, engine, save)
+    return y
 
 
 def _canonical(

@@ -20,15 +20,18 @@ from typing import Any
 from numba import njit
 
 from vmamba_kernels.machine import TARGET
+from vmamba_kernels.thread_team import HAS_RUNTIME
 
 SOURCES = (
     "kernel_compilation.py",
     "machine.py",
     "numba_conv.py",
+    "numba_conv_backward.py",
     "numba_scan.py",
     "numba_scan_backward.py",
     "numba_sums.py",
     "numba_tiles.py",
+    "thread_team.py",
     "vector_intrinsics.py",
     "vector_math.py",
     "vector_memory.py",
@@ -39,7 +42,7 @@ def revision() -> str:
     """A digest of the sources of the kernels and of the processor that they are compiled for."""
     folder = Path(__file__).parent
     sources = b"".join((folder / name).read_bytes() for name in SOURCES)
-    return hashlib.sha256(sources + repr(TARGET).encode()).hexdigest()[:16]
+    return hashlib.sha256(sources + repr((TARGET, HAS_RUNTIME)).encode()).hexdigest()[:16]
 
 
 REVISION = revision()

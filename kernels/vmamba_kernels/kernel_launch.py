@@ -6,7 +6,7 @@ has.
 """
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from vmamba_kernels.machine import TARGET
 from vmamba_kernels.thread_pool import run_together
+from vmamba_kernels.thread_team import Team
 
 NUMPY: dict[torch.dtype, np.dtype[Any]] = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
 
@@ -32,13 +33,14 @@ def lanes(dtype: torch.dtype) -> int:
 
 def view(tensor: Tensor, dtype: torch.dtype, reverse: bool = False) -> np.ndarray:
     """A tensor as an array of this type, without a copy if it has it already; its last axis reversed if asked for."""
-    array = tensor.detach().to(dtype).resolve_neg().numpy()
+    array = (tensor if tensor.dtype == dtype else tensor.to(dtype)).numpy(force=True)
     return array[..., ::-1] if reverse else array
 
 
+@lru_cache(maxsize=64)
 def zeros(dtype: torch.dtype, *shape: int) -> np.ndarray:
-    """An array of zeros that takes the room of one."""
-    return torch.zeros((), dtype=dtype).expand(shape).numpy()
+    """An array of zeros that takes the room of one, to be read only."""
+    return np.broadcast_to(np.zeros((), NUMPY[dtype]), shape)
 
 
 def view_or_zeros(tensor: Tensor | None, dtype: torch.dtype, *shape: int, reverse: bool = False) -> np.ndarray:
@@ -50,13 +52,18 @@ def empty(dtype: torch.dtype, *shape: int) -> np.ndarray:
     return torch.empty(shape, dtype=dtype).numpy()
 
 
-def workspace(dtype: torch.dtype, shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
-    """Arrays of these shapes in one piece of memory; each is a whole number of vectors, so each is aligned."""
-    memory = empty(dtype, sum(prod(shape) for shape in shapes))
-    arrays = []
-    for shape in shapes:
-        arrays.append(memory[: prod(shape)].reshape(shape))
-        memory = memory[prod(shape) :]
+def sum_over_first(parts: np.ndarray) -> Tensor:
+    """The sum over the first axis, from the first element to the last."""
+    return torch.from_numpy(np.add.reduce(parts, axis=0))
+
+
+def workspace(dtype: torch.dtype, threads: int, shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
+    """Arrays (threads, *shape) in one piece of memory; each is a whole number of vectors, so each is aligned."""
+    sizes = [threads * prod(shape) for shape in shapes]
+    memory, begin, arrays = empty(dtype, sum(sizes)), 0, []
+    for shape, size in zip(shapes, sizes, strict=True):
+        arrays.append(memory[begin : begin + size].reshape(threads, *shape))
+        begin += size
     return arrays
 
 
@@ -68,39 +75,41 @@ def launch(
     work: int,
     shapes: Sequence[tuple[int, ...]] = (),
 ) -> None:
-    """Run kernel(*arguments, items, counter, *workspace) on as many threads as its work is worth, each with its own
-    workspace.
+    """Run kernel(threads, thread, *arguments, items, counter, *workspace) on one thread or on all that torch uses.
 
     Args:
         items: what the threads take from the counter, one after the other.
-        work: see WORTH_A_THREAD; `torch.get_num_threads()` is the limit.
-        shapes: of the arrays of the workspace.
+        work: see WORTH_A_THREAD.
+        shapes: of the arrays of the workspace, of which every thread has its own.
     """
-    threads = max(1, min(torch.get_num_threads(), items, work // WORTH_A_THREAD))
-    counter = np.zeros(1, np.int64)
-    memory = [workspace(dtype, shapes) if shapes else [] for _ in range(threads)]
-    run = _compiled(kernel, _shorthand((*arguments, items, counter, *memory[0])))
-    run_together(lambda thread: run(*arguments, items, counter, *memory[thread]), threads)
+    # All or one: OpenMP lets the threads go that a smaller team does not need, and torch's next operator waits for new.
+    threads = torch.get_num_threads() if min(items, work // WORTH_A_THREAD) > 1 else 1
+    arguments = (*arguments, items, np.zeros(1, np.int64), *workspace(dtype, threads, shapes))
+    run = _compiled(kernel, dtype, arguments)
+    if threads == 1 or Team.available:
+        run(threads, 0, *arguments)
+    else:
+        run_together(lambda thread: run(1, thread, *arguments), threads)
 
 
-def _shorthand(value: Any) -> Any:
-    """What is needed to tell the Numba type of an argument, and quick to compare."""
+_ready: dict[tuple, Callable] = {}
+
+
+def _compiled(kernel: Any, dtype: torch.dtype, arguments: tuple) -> Callable:
+    """The kernel for these arguments: from disk if it is there, else compiled now.
+
+    A kernel is written so that the type of its numbers and the lengths of its tuples say the types of all it takes.
+    """
+    key = (kernel, dtype, *(len(argument) for argument in arguments if type(argument) is tuple))
+    if key not in _ready:
+        _ready[key] = kernel.compile((types.int64, types.int64, *map(_numba_type, arguments)))
+    return _ready[key]
+
+
+def _numba_type(value: Any) -> types.Type:
     if isinstance(value, np.ndarray):
-        return value.dtype.char, value.ndim
+        return types.Array(from_dtype(value.dtype), value.ndim, "A")
     if isinstance(value, tuple):
-        return type(value), *map(_shorthand, value)
-    return type(value)
-
-
-@cache
-def _compiled(kernel: Any, shorthand: tuple) -> Callable:
-    """The kernel for these types: from disk if it is there, else compiled now."""
-    return kernel.compile(tuple(map(_numba_type, shorthand[1:])))
-
-
-def _numba_type(short: Any) -> types.Type:
-    if isinstance(short, type):
-        return {bool: types.boolean, int: types.int64}[short]
-    if isinstance(short[0], str):
-        return types.Array(from_dtype(np.dtype(short[0])), short[1], "A")
-    return types.NamedTuple(tuple(map(_numba_type, short[1:])), short[0])
+        members = tuple(map(_numba_type, value))
+        return types.Tuple(members) if type(value) is tuple else types.NamedTuple(members, type(value))
+    return {bool: types.boolean, int: types.int64}[type(value)]

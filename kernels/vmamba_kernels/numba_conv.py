@@ -1,219 +1,232 @@
-"""The causal depthwise convolution and its gradients as CPU kernels.
+"""The causal depthwise convolution as a CPU kernel; its gradients stand in numba_conv_backward.py.
 
-    p_t = bias + Σ_j w_j x_{t − width + 1 + j}        y_t = silu(p_t), or p_t
+    p_t = bias + Σ_i w_i x_{t − i}        y_t = silu(p_t), or p_t        w_i = weight[:, width − 1 − i]
 
-Each channel has its own filter of `width` taps; the inputs before the first token are the initial state. As in the
-scan, a block of channels fills a vector, a team of blocks of one batch element is an item of work, and an item reads
-its tokens tile by tile. A tile of inputs begins with the width − 1 tokens before it.
+Nothing recurs here, so a vector may lie along whichever axis is contiguous in memory: across channels, LANES of them at
+one token, as the models keep them, or along the tokens, LANES of them in one channel. The vector of the tokens before
+is then another row of memory, or the same row shifted by one number; either way it is one load, and both layouts are
+the same loop. What a *strand* is differs: LANES channels walked token by token, or one channel walked LANES tokens at a
+time. An item of work is a stretch of tokens in a few strands.
+
+Where a vector or its window would reach beyond the tensor, at the first tokens, the last ones or the last channels, the
+numbers go one by one through a small array, the edge. Reading backwards only turns round where the past lies.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from vmamba_kernels.kernel_compilation import kernel, part
+from vmamba_kernels.kernel_compilation import inlined_part, kernel, part
 from vmamba_kernels.machine import flush_denormals, restore_denormals, take_number
-from vmamba_kernels.numba_tiles import ask_for_tile, read_lanes, read_tile, write_lanes, write_tile
+from vmamba_kernels.thread_team import on_team
 from vmamba_kernels.vector_intrinsics import constant, fma
 from vmamba_kernels.vector_math import sigmoid
 from vmamba_kernels.vector_memory import load, store
 
+WIDEST = 4  # taps
+
 
 class Convolution(NamedTuple):
-    """The inputs of a convolution, in its reading direction; what is absent is zero."""
+    """The inputs of a convolution; what is absent is zero."""
 
-    x: np.ndarray  # (batch, dim, length)
+    x: np.ndarray  # (batch, dim, length), channels or tokens contiguous
     weight: np.ndarray  # (dim, width)
     bias: np.ndarray  # (dim,)
     initial: np.ndarray  # (batch, dim, width − 1)
     silu: bool
-    team: int  # blocks of channels in a team
-
-
-class ConvolutionGradients(NamedTuple):
-    """What comes in, and what the kernel fills; the sums over the batch are finished by the caller."""
-
-    y: np.ndarray  # in: (batch, dim, length)
-    x: np.ndarray  # out: (batch, dim, length)
-    weight: np.ndarray  # out: (batch, dim, width)
-    bias: np.ndarray  # out: (batch, dim)
-    initial: np.ndarray  # out: (batch, dim, width − 1)
-
-
-# Rows of a thread's array `tiles`: the inputs with those before them, p or y, and, backwards, the gradients of p and x.
-INPUT, OUTPUT, GRAD_OUTPUT, GRAD_INPUT = range(4)
-CONVOLUTION_TILES = 4
+    reverse: bool
+    along: bool  # whether vectors lie along the tokens, else across channels
+    tokens: int  # in an item: a multiple of LANES
+    strands: int  # in an item: 1 if vectors lie along the tokens
 
 
 @kernel
-def convolve(conv, y, items, counter, tiles, taps):
-    """Fill y. All threads call this with the same counter and a workspace of their own.
+def convolve(threads, thread, conv, y, items, counter, taps, edge):
+    """Fill y, laid out as x. See `on_team` for threads and thread; each has a workspace of its own.
 
-    tiles: (CONVOLUTION_TILES, team, width − 1 + tokens in a tile, LANES).
-    taps: (team, width + 1, LANES).
+    taps: (threads, strands, WIDEST + 1, LANES).
+    edge: (threads, 2 · WIDEST · LANES).
     """
-    mode = flush_denormals()
-    before = conv.weight.shape[1] - 1
-    length, lanes = tiles.shape[2] - before, tiles.shape[3]
-    item = take_number(counter)
-    while item < items:
-        b, first, blocks = place_of_item(item, conv.x.shape[1], lanes, conv.team)
-        for k in range(blocks):
-            channel, channels = channels_of_block(conv.x.shape[1], first, lanes, k)
-            read_taps(conv, taps[k], channel, channels)
-            read_tile(tiles[INPUT, k], conv.initial, b, channel, channels, 0, before)
-        for start in range(0, y.shape[2], length):
-            steps = min(length, y.shape[2] - start)
-            for k in range(blocks):
-                channel, channels = channels_of_block(conv.x.shape[1], first, lanes, k)
-                inputs, outputs = tiles[INPUT, k], tiles[OUTPUT, k]
-                ask_for_tile(conv.x, b, channel, start + length, length)
-                read_tile(inputs[before:], conv.x, b, channel, channels, start, steps)
-                filter_tile(outputs, inputs, taps[k], steps)
-                if conv.silu:
-                    for t in range(steps):
-                        p = load(outputs, (t,))
-                        store(outputs, (t,), p * sigmoid(p))
-                write_tile(y, outputs, b, channel, channels, start, steps)
-                for i in range(before):
-                    store(inputs, (i,), load(inputs, (steps + i,)))
-        item = take_number(counter)
-    restore_denormals(mode)
+    on_team(convolve_share, threads, thread, (conv, y, items, counter, taps, edge))
 
 
-@kernel
-def convolve_backward(conv, grad, items, counter, tiles, taps, sums):
-    """Fill the gradients, from the last tile to the first. Workspace as in `convolve`; sums is shaped like taps."""
+@part
+def convolve_share(thread, conv, y, items, counter, taps, edge):
+    """What one thread does: take items until none is left."""
     mode = flush_denormals()
-    before = conv.weight.shape[1] - 1
-    length, lanes = tiles.shape[2] - before, tiles.shape[3]
-    item = take_number(counter)
+    taps, edge = taps[thread], edge[thread]
+    channels, tokens = vector_shape(conv, taps.shape[2])
+    item, held = take_number(counter), -1
     while item < items:
-        b, first, blocks = place_of_item(item, conv.x.shape[1], lanes, conv.team)
-        for k in range(blocks):
-            channel, channels = channels_of_block(conv.x.shape[1], first, lanes, k)
-            read_taps(conv, taps[k], channel, channels)
-            clear_rows(sums[k])
-            clear_rows(tiles[GRAD_OUTPUT, k])  # nothing comes from tokens after the last
-        for start in range((conv.x.shape[2] - 1) // length * length, -1, -length):
-            steps = min(length, conv.x.shape[2] - start)
-            for k in range(blocks):
-                channel, channels = channels_of_block(conv.x.shape[1], first, lanes, k)
-                inputs, outputs = tiles[INPUT, k], tiles[OUTPUT, k]
-                grad_outputs, grad_inputs = tiles[GRAD_OUTPUT, k], tiles[GRAD_INPUT, k]
-                ask_for_tile(conv.x, b, channel, start - length, length)
-                ask_for_tile(grad.y, b, channel, start - length, length)
-                if start == 0:
-                    read_tile(inputs, conv.initial, b, channel, channels, 0, before)
-                else:
-                    read_tile(inputs, conv.x, b, channel, channels, start - before, before)
-                read_tile(inputs[before:], conv.x, b, channel, channels, start, steps)
-                for i in range(before):  # the first tokens of the later tile follow this tile
-                    store(grad_outputs, (steps + i,), load(grad_outputs, (i,)))
-                read_tile(grad_outputs, grad.y, b, channel, channels, start, steps)
-                if conv.silu:
-                    filter_tile(outputs, inputs, taps[k], steps)
-                    undo_silu(grad_outputs, outputs, steps)
-                gather_taps(sums[k], grad_outputs, inputs, steps)
-                filter_back(grad_inputs, grad_outputs, taps[k], steps)
-                write_tile(grad.x, grad_inputs, b, channel, channels, start, steps)
-        for k in range(blocks):
-            channel, channels = channels_of_block(conv.x.shape[1], first, lanes, k)
-            finish_block(grad, tiles[GRAD_OUTPUT, k], tiles[GRAD_INPUT, k], taps[k], sums[k], b, channel, channels)
+        b, _, first, end, start, stop = place_of_item(conv, item, channels)
+        if first != held:
+            read_taps(conv, taps, first, end, channels)
+            held = first
+        if conv.along:
+            for channel in range(first, end):
+                filter_run(conv, y, taps, edge, b, channel, start, -(-(stop - start) // tokens), channels, tokens)
+        else:
+            for t in range(start, stop):
+                filter_run(conv, y, taps, edge, b, first, t, -(-(end - first) // channels), channels, tokens)
         item = take_number(counter)
     restore_denormals(mode)
 
 
 @part
-def place_of_item(item, dim, lanes, blocks_in_team):
-    """Batch element, first channel, and number of blocks of a work item."""
-    channels_in_team = blocks_in_team * lanes
-    b, team = divmod(item, -(-dim // channels_in_team))
-    first = team * channels_in_team
-    return b, first, min(blocks_in_team, -(-(dim - first) // lanes))
+def filter_run(conv, y, taps, edge, b, channel, t, count, channels, tokens):
+    """Fill `count` vectors of y that follow each other in memory: strands of one token, or tokens of one strand."""
+    more_channels, more_tokens = (0, tokens) if conv.along else (channels, 0)
+    begin, end = inside(conv, channel, t, count, channels, tokens, more_channels, more_tokens)
+    for i in range(begin, end):
+        here, now = channel + i * more_channels, t + i * more_tokens
+        p = filtered(read_window(conv, b, here, now), taps[0 if conv.along else i])
+        store(y, (b, here, now), p * sigmoid(p) if conv.silu else p)
+    for i in range(count):
+        if not begin <= i < end:
+            here, now = channel + i * more_channels, t + i * more_tokens
+            read_edge(edge, conv, b, here, now, channels, tokens)
+            p = filtered(window_of_edge(edge, conv, channels), taps[0 if conv.along else i])
+            store(edge, (0,), p * sigmoid(p) if conv.silu else p)
+            write_vector(y, edge, b, here, now, channels, tokens)
+
+
+# Where things lie.
 
 
 @part
-def channels_of_block(dim, first, lanes, k):
-    """First channel and number of channels of block k of a team."""
-    channel = first + k * lanes
-    return channel, min(lanes, dim - channel)
+def vector_shape(conv, lanes):
+    """Channels and tokens in a vector."""
+    return (1, lanes) if conv.along else (lanes, 1)
 
 
 @part
-def read_taps(conv, taps, channel, channels):
-    """The filters of a block of channels, a vector for each tap, and then the bias."""
-    for j in range(conv.weight.shape[1]):
-        read_lanes(taps[j], conv.weight[:, j], channel, channels)
-    read_lanes(taps[conv.weight.shape[1]], conv.bias, channel, channels)
+def place_of_item(conv, item, channels):
+    """Batch element, number of the stretch in all the batch, channels first ≤ d < end, tokens start ≤ t < stop."""
+    _, dim, length = conv.x.shape
+    channels_in_item = channels * conv.strands
+    stretches = -(-length // conv.tokens)
+    place, stretch = divmod(item, stretches * conv.x.shape[0])
+    b, first, start = stretch // stretches, place * channels_in_item, stretch % stretches * conv.tokens
+    return b, stretch, first, min(first + channels_in_item, dim), start, min(start + conv.tokens, length)
 
 
 @part
-def clear_rows(rows):
-    zero = constant(load(rows, (0,)), 0.0, 0.0)
-    for i in range(rows.shape[0]):
-        store(rows, (i,), zero)
+def past(conv):
+    """The step to the token read before."""
+    return 1 if conv.reverse else -1
 
 
 @part
-def filter_tile(outputs, inputs, taps, steps):
-    """p_t = bias + Σ_j w_j x_{t − width + 1 + j}; row j of the inputs lies width − 1 − j tokens before the tile."""
-    width = taps.shape[0] - 1
-    for t in range(steps):
-        p = load(taps, (width,))
-        for j in range(width):
-            p = fma(load(taps, (j,)), load(inputs, (t + j,)), p)
-        store(outputs, (t,), p)
+def inside(conv, channel, t, count, channels, tokens, more_channels, more_tokens):
+    """Of vectors 0 ≤ i < count, at (channel + i more_channels, t + i more_tokens), those begin ≤ i < end that lie in x.
 
-
-@part
-def filter_back(grad_inputs, grad_outputs, taps, steps):
-    """The gradient of x_t is Σ_j w_j times that of p_{t + width − 1 − j}."""
-    width = taps.shape[0] - 1
-    for t in range(steps):
-        total = constant(load(taps, (0,)), 0.0, 0.0)
-        for j in range(width):
-            total = fma(load(taps, (j,)), load(grad_outputs, (t + width - 1 - j,)), total)
-        store(grad_inputs, (t,), total)
-
-
-@part
-def undo_silu(grad_outputs, outputs, steps):
-    """From the gradient of y to that of p."""
-    for t in range(steps):
-        p = load(outputs, (t,))
-        gate = sigmoid(p)
-        store(grad_outputs, (t,), load(grad_outputs, (t,)) * gate * fma(p, 1.0 - gate, 1.0))
-
-
-@part
-def gather_taps(sums, grad_outputs, inputs, steps):
-    """Add to the gradients of the taps, Σ_t x_{t − width + 1 + j} times that of p_t, and of the bias, their sum.
-
-    The tile has totals of its own first: see numba_scan_backward.py.
+    With their windows, the tokens read before them.
     """
-    width = sums.shape[0] - 1
-    for j in range(width):
-        total = constant(load(sums, (j,)), 0.0, 0.0)
-        for t in range(steps):
-            total = fma(load(grad_outputs, (t,)), load(inputs, (t + j,)), total)
-        store(sums, (j,), load(sums, (j,)) + total)
-    total = constant(load(sums, (width,)), 0.0, 0.0)
-    for t in range(steps):
-        total = total + load(grad_outputs, (t,))
-    store(sums, (width,), load(sums, (width,)) + total)
+    _, dim, length = conv.x.shape
+    before = conv.weight.shape[1] - 1
+    first, last = (0, length - tokens - before) if conv.reverse else (before, length - tokens)
+    begin, end = 0, count
+    if more_tokens > 0:
+        begin = max(0, -(-(first - t) // more_tokens))
+        end = min(end, (last - t) // more_tokens + 1)
+    elif not first <= t <= last:
+        end = 0
+    if more_channels > 0:
+        end = min(end, (dim - channels - channel) // more_channels + 1)
+    elif channel + channels > dim:
+        end = 0
+    return begin, max(begin, end)
+
+
+# The filter.
 
 
 @part
-def finish_block(grad, grad_outputs, grad_inputs, taps, sums, b, channel, channels):
-    """Write the gradients of the taps and of the bias, and those of the inputs before the first."""
-    width = taps.shape[0] - 1
-    for j in range(width):
-        write_lanes(grad.weight[b, :, j], sums[j], channel, channels)
-    write_lanes(grad.bias[b], sums[width], channel, channels)
-    for i in range(width - 1):
-        total = constant(load(taps, (0,)), 0.0, 0.0)
-        for j in range(i + 1):
-            total = fma(load(taps, (j,)), load(grad_outputs, (i - j,)), total)
-        store(grad_inputs, (i,), total)
-    write_tile(grad.initial, grad_inputs, b, channel, channels, 0, width - 1)
+def read_taps(conv, taps, first, end, channels):
+    """For each strand a vector for each tap, the token's own first; zeros up to WIDEST; and then the bias."""
+    width = conv.weight.shape[1]
+    for k in range(-(-(end - first) // channels)):
+        channel, zero = first + k * channels, constant(load(taps, (0, 0)), 0.0, 0.0)
+        for i in range(WIDEST + 1):
+            store(taps, (k, i), zero)
+        for i in range(width):
+            write_tap(taps[k, i], conv.weight[:, width - 1 - i], channel, channels, end)
+        write_tap(taps[k, WIDEST], conv.bias, channel, channels, end)
+
+
+@part
+def write_tap(tap, source, channel, channels, end):
+    """The number of each channel in its lane, or of the only channel in all lanes."""
+    if channels == 1:
+        store(tap, (0,), constant(load(tap, (0,)), 0.0, 0.0) + source[channel])
+    else:
+        for lane in range(min(channels, end - channel)):
+            tap[lane] = source[channel + lane]
+
+
+@inlined_part
+def read_window(conv, b, channel, t):
+    """The vectors at x_t, x_{t−1}, …, as many as the filter is wide, and zeros."""
+    width, step = conv.weight.shape[1], past(conv)
+    x0 = load(conv.x, (b, channel, t))
+    x2 = x3 = constant(x0, 0.0, 0.0)
+    if width > 2:
+        x2 = load(conv.x, (b, channel, t + 2 * step))
+    if width > 3:
+        x3 = load(conv.x, (b, channel, t + 3 * step))
+    return x0, load(conv.x, (b, channel, t + step)), x2, x3
+
+
+@inlined_part
+def filtered(window, taps):
+    """p."""
+    p = fma(load(taps, (0,)), window[0], load(taps, (WIDEST,)))
+    p = fma(load(taps, (1,)), window[1], p)
+    p = fma(load(taps, (2,)), window[2], p)
+    return fma(load(taps, (3,)), window[3], p)
+
+
+# The edge: vectors of which a part, or a part of their window, does not exist.
+
+
+@part
+def read_edge(edge, conv, b, channel, t, channels, tokens):
+    """The tokens of a vector's window one after the other, from x, from the initial state, or zeros."""
+    before = conv.weight.shape[1] - 1
+    first = t if conv.reverse else t - before
+    for i in range(tokens + before):
+        for lane in range(channels):
+            edge[i * channels + lane] = input_at(conv, b, channel + lane, first + i)
+
+
+@part
+def input_at(conv, b, d, t):
+    """x_t, the initial state where t lies before the first token read, 0 where there is nothing."""
+    _, dim, length = conv.x.shape
+    before = conv.weight.shape[1] - 1
+    i = t - length if conv.reverse else t + before
+    if d < dim and 0 <= t < length:
+        return conv.x[b, d, t]
+    return conv.initial[b, d, i] if d < dim and 0 <= i < before else 0.0
+
+
+@inlined_part
+def window_of_edge(edge, conv, channels):
+    """What `read_window` reads, from the edge."""
+    width, step = conv.weight.shape[1], past(conv) * channels
+    i = 0 if conv.reverse else (width - 1) * channels
+    x0 = load(edge, (i,))
+    x2 = x3 = constant(x0, 0.0, 0.0)
+    if width > 2:
+        x2 = load(edge, (i + 2 * step,))
+    if width > 3:
+        x3 = load(edge, (i + 3 * step,))
+    return x0, load(edge, (i + step,)), x2, x3
+
+
+@part
+def write_vector(target, edge, b, channel, t, channels, tokens):
+    """target[b, channel, t] = the vector at the beginning of the edge, as much of it as there is room for."""
+    for i in range(min(tokens, target.shape[2] - t)):
+        for lane in range(min(channels, target.shape[1] - channel)):
+            target[b, channel + lane, t + i] = edge[i + lane]

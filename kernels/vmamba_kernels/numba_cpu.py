@@ -1,9 +1,10 @@
 """The numba engine: scans and convolutions on the CPU, fused, vectorised and multi-threaded.
 
 This file brings the arguments into the form that the kernels read (views wherever possible), cuts the work into items,
-and finishes what is left to add when the kernels return. What they do stands in numba_scan.py, numba_scan_backward.py
-and numba_conv.py; what they are written with in vector_intrinsics.py, vector_memory.py, vector_math.py and
-numba_tiles.py; how they are compiled and started in kernel_compilation.py and kernel_launch.py.
+and finishes what is left to add when the kernels return; numba_cpu_conv.py does the same for the convolution. What the
+kernels do stands in numba_scan.py, numba_scan_backward.py, numba_conv.py and numba_conv_backward.py; what they are
+written with in vector_intrinsics.py, vector_memory.py, vector_math.py and numba_tiles.py; how they are compiled and
+started in kernel_compilation.py, kernel_launch.py and thread_team.py.
 
 Arguments come from custom_ops.py, validated. Reading backwards is a view with negative strides, so the kernels do not
 know of it. Half-precision inputs are widened first: nothing is computed below float32.
@@ -11,215 +12,243 @@ know of it. Half-precision inputs are widened first: nothing is computed below f
 
 from collections.abc import Sequence
 from math import lcm
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vmamba_kernels import numba_conv, numba_scan, numba_scan_backward, numba_sums
-from vmamba_kernels.kernel_launch import empty, lanes, launch, view, view_or_zeros
+from vmamba_kernels import numba_scan, numba_scan_backward, numba_sums
+from vmamba_kernels.kernel_launch import empty, lanes, launch, sum_over_first, view, view_or_zeros
 from vmamba_kernels.machine import TARGET
+from vmamba_kernels.numba_cpu_conv import conv_backward, conv_forward
+
+__all__ = [
+    "bidirectional_backward",
+    "bidirectional_forward",
+    "conv_backward",
+    "conv_forward",
+    "saved_shape",
+    "saved_shapes_of_pair",
+    "scan_and_save",
+    "scan_backward",
+    "scan_forward",
+]
 
 # Sizes found by measurement. They decide the speed, and the order in which the gradients are added up.
-SCAN_TILE, CONVOLUTION_TILE = 64, 32  # tokens
+SCAN_TILE = 64  # tokens
 ITEMS_WANTED = 8  # as many items of work at least, if there are as many blocks of channels
 LARGEST_TEAM = 4  # blocks of channels
 
 
-def scan_forward(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    z: Tensor | None,
-    delta_bias: Tensor | None,
-    initial_state: Tensor | None,
-    delta_softplus: bool,
-    reverse: bool,
-    exclude_self: bool,
-) -> tuple[Tensor, Tensor]:
-    """y (batch, dim, length), laid out in memory as u is, and the last state (batch, dim, state)."""
-    arguments = (u, delta, A, B, C, D, z, delta_bias, initial_state, delta_softplus, reverse, exclude_self)
-    return _scan_forward(arguments, torch.empty(0, *saved_shape(u, A, B, C)[1:], dtype=A.dtype))
+class Direction(NamedTuple):
+    """The arguments of a scan."""
+
+    u: Tensor
+    delta: Tensor
+    A: Tensor
+    B: Tensor
+    C: Tensor
+    D: Tensor | None
+    z: Tensor | None
+    delta_bias: Tensor | None
+    initial_state: Tensor | None
+    delta_softplus: bool
+    reverse: bool
+    exclude_self: bool
+
+
+def scan_forward(*arguments: Any) -> tuple[Tensor, Tensor]:
+    """y (batch, dim, length), laid out in memory as u is, and the last state. The arguments are those of Direction."""
+    y, (last,), _ = _forward([Direction(*arguments)], save=False)
+    return y, last
 
 
 def scan_and_save(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """y and the last state, as `scan_forward`, and the states that `scan_backward` starts from; its arguments."""
-    u, _, A, B, C, *_ = arguments
-    saved = torch.empty(saved_shape(u, A, B, C), dtype=A.dtype)
-    return *_scan_forward(arguments, saved), saved
-
-
-def saved_shape(u: Tensor, A: Tensor, B: Tensor, C: Tensor) -> tuple[int, ...]:
-    """The shape of the states before every tile: a quarter of the size of u for 16 states."""
-    groups = _groups(B, C)
-    blocks = groups * -(-u.shape[1] // (groups * lanes(A.dtype)))
-    return u.shape[0], -(-u.shape[2] // SCAN_TILE), blocks, *_groups_of_states(A)
-
-
-def _scan_forward(arguments: Sequence[Any], saved: Tensor) -> tuple[Tensor, Tensor]:
-    u, _, A, *_, reverse, _ = arguments
-    work, states = A.dtype, _groups_of_states(A)
-    scan = _scan(*arguments)
-    y = torch.empty_like(u, dtype=work)
-    last = torch.empty(u.shape[0], *A.shape, dtype=work)
-    shapes = [
-        (numba_scan.FORWARD_TILES, scan.team, SCAN_TILE, lanes(work)),
-        (numba_scan.FORWARD_BLOCKS, scan.team, *states),
-    ]
-    places = (scan, view(y, work, reverse), last.numpy(), saved.numpy())
-    launch(numba_scan.scan_forward, places, work, _items(scan, work), u.numel() * A.shape[1], shapes)
-    return y.to(u.dtype), last
+    """y and the last state, as `scan_forward`, and the states that `scan_backward` starts from."""
+    y, (last,), (saved,) = _forward([Direction(*arguments)], save=True)
+    return y, last, saved
 
 
 def scan_backward(
-    grad_y: Tensor,
-    grad_last_state: Tensor | None,
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    z: Tensor | None,
-    delta_bias: Tensor | None,
-    initial_state: Tensor | None,
-    delta_softplus: bool,
-    reverse: bool,
-    exclude_self: bool,
-    saved: Tensor | None = None,
+    grad_y: Tensor, grad_last_state: Tensor | None, *arguments: Any, saved: Tensor | None = None
 ) -> tuple[Tensor | None, ...]:
     """The gradients of u, delta, A, B, C, D, z, delta_bias and initial_state; None where that is None.
 
     saved: what `scan_and_save` returned for the same arguments; computed again if it is not given.
     """
-    work, states = A.dtype, _groups_of_states(A)
-    batch, dim, _ = u.shape
-    if saved is None:
-        *_, saved = scan_and_save(
-            u, delta, A, B, C, D, z, delta_bias, initial_state, delta_softplus, reverse, exclude_self
-        )
-    scan = _scan(u, delta, A, B, C, D, z, delta_bias, initial_state, delta_softplus, reverse, exclude_self)
-    grad_u, grad_delta = torch.empty_like(u, dtype=work), torch.empty_like(delta, dtype=work)
-    grad_z = grad_u if z is None else torch.empty_like(z, dtype=work)
-    grad_initial = torch.empty(batch, *A.shape, dtype=work)
-    grad = numba_scan_backward.Gradients(
-        y=view(grad_y, work, reverse),
-        last=view_or_zeros(grad_last_state, work, batch, *A.shape),
-        u=view(grad_u, work, reverse),
-        delta=view(grad_delta, work, reverse),
-        z=view(grad_z, work, reverse),
-        A=empty(work, batch, *A.shape),
-        B=_sums_by_team(scan, B, work),
-        C=_sums_by_team(scan, C, work),
-        D=empty(work, batch, dim),
-        bias=empty(work, batch, dim),
-        initial=grad_initial.numpy(),
+    return _backward(grad_y, [grad_last_state], [Direction(*arguments)], None if saved is None else [saved])
+
+
+def bidirectional_forward(*arguments: Any, save: bool = False) -> tuple[Tensor, list[Tensor]]:
+    """The sum of a forward and a reversed scan, and what `bidirectional_backward` starts from if it is to be saved.
+
+    The arguments are nine tensors of each direction, softplus of each, exclude_self of each.
+    """
+    y, _, saved = _forward(_pair(arguments), save)
+    return y, saved if save else []
+
+
+def bidirectional_backward(
+    grad_y: Tensor, *arguments: Any, saved: list[Tensor] | None = None
+) -> tuple[Tensor | None, ...]:
+    """The eighteen gradients of `bidirectional_forward`, None where there is no tensor."""
+    return _backward(grad_y, [None, None], _pair(arguments), saved)
+
+
+def _pair(arguments: Sequence[Any]) -> list[Direction]:
+    softplus, softplus_reversed, exclude_self, exclude_self_reversed = arguments[18:]
+    forward = (*arguments[:9], softplus, False, exclude_self)
+    backward = (*arguments[9:18], softplus_reversed, True, exclude_self_reversed)
+    return [Direction._make(forward), Direction._make(backward)]
+
+
+def saved_shape(*arguments: Any) -> tuple[int, ...]:
+    """Of what `scan_and_save` saves."""
+    return _saved_shapes([Direction(*arguments)])[0]
+
+
+def saved_shapes_of_pair(*arguments: Any) -> list[tuple[int, ...]]:
+    """Of what `bidirectional_forward` saves."""
+    return _saved_shapes(_pair(arguments))
+
+
+def _saved_shapes(directions: Sequence[Direction]) -> list[tuple[int, ...]]:
+    """The shapes of the states before every tile: a quarter of the size of u for 16 states."""
+    groups = _groups(directions)
+    return [
+        (d.u.shape[0], -(-d.u.shape[2] // SCAN_TILE), groups * _blocks(d, groups), *_groups_of_states([d]))
+        for d in directions
+    ]
+
+
+def _forward(directions: list[Direction], save: bool) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """The sum of the outputs, and for each direction its last state and its saved states, if they are wanted."""
+    first = directions[0]
+    work = first.A.dtype
+    scans = _scans(directions)
+    y = torch.empty_like(first.u, dtype=work)
+    last = [torch.empty(d.u.shape[0], *d.A.shape, dtype=work) for d in directions]
+    saved = [torch.empty(shape if save else (0, *shape[1:]), dtype=work) for shape in _saved_shapes(directions)]
+    outputs = tuple(
+        numba_scan.Outputs(view(y, work, d.reverse), last[i].numpy(), saved[i].numpy(), added=i > 0)
+        for i, d in enumerate(directions)
     )
     shapes = [
-        (numba_scan_backward.BACKWARD_TILES, scan.team, SCAN_TILE, lanes(work)),
-        (numba_scan_backward.BACKWARD_BLOCKS, scan.team, *states),
-        (numba_scan_backward.PATHS, SCAN_TILE, states[1]),
-        (numba_scan_backward.SUMS, scan.team, lanes(work)),
+        (numba_scan.FORWARD_TILES, SCAN_TILE, lanes(work)),
+        (numba_scan.FORWARD_BLOCKS, scans[0].team, *_groups_of_states(directions)),
     ]
-    launch(
-        numba_scan_backward.scan_backward,
-        (scan, saved.numpy(), grad),
-        work,
-        _items(scan, work),
-        u.numel() * A.shape[1],
-        shapes,
-    )
-    return (
-        grad_u.to(u.dtype),
-        grad_delta.to(delta.dtype),
-        _sum_over_batch(grad.A),
-        _gradient_of_map(B, grad.B, work, reverse),
-        _gradient_of_map(C, grad.C, work, reverse),
-        None if D is None else _sum_over_batch(grad.D),
-        None if z is None else grad_z.to(z.dtype),
-        None if delta_bias is None else _sum_over_batch(grad.bias),
-        None if initial_state is None else grad_initial,
-    )
+    launch(numba_scan.scan_forward, (scans, outputs), work, _items(scans[0], work), _updates(directions), shapes)
+    return y.to(first.u.dtype), last, saved
 
 
-def conv_forward(
-    x: Tensor, weight: Tensor, bias: Tensor | None, initial_state: Tensor | None, silu: bool, reverse: bool
-) -> Tensor:
-    """y (batch, dim, length), laid out in memory as x is."""
-    work = torch.promote_types(weight.dtype, torch.float32)
-    conv = _convolution(x, weight, bias, initial_state, silu, reverse, work)
-    y = torch.empty_like(x, dtype=work)
-    arguments, (items, shapes) = (conv, view(y, work, reverse)), _convolution_work(conv, work)
-    launch(numba_conv.convolve, arguments, work, items, x.numel() * weight.shape[1], shapes)
-    return y.to(x.dtype)
-
-
-def conv_backward(
+def _backward(
     grad_y: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    initial_state: Tensor | None,
-    silu: bool,
-    reverse: bool,
-) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-    """The gradients of x, weight, bias and initial_state; None where that is None."""
-    work = torch.promote_types(weight.dtype, torch.float32)
-    conv = _convolution(x, weight, bias, initial_state, silu, reverse, work)
-    grad_x, grad_initial = torch.empty_like(x, dtype=work), torch.empty(conv.initial.shape, dtype=work)
-    grad = numba_conv.ConvolutionGradients(
-        y=view(grad_y, work, reverse),
-        x=view(grad_x, work, reverse),
-        weight=empty(work, x.shape[0], *weight.shape),
-        bias=empty(work, *x.shape[:2]),
-        initial=view(grad_initial, work, reverse),
-    )
-    items, shapes = _convolution_work(conv, work)
-    shapes = [*shapes, shapes[-1]]  # the gradients of the taps take the room of the taps
-    launch(numba_conv.convolve_backward, (conv, grad), work, items, 2 * x.numel() * weight.shape[1], shapes)
-    return (
-        grad_x.to(x.dtype),
-        _sum_over_batch(grad.weight).to(weight.dtype),
-        None if bias is None else _sum_over_batch(grad.bias).to(bias.dtype),
-        None if initial_state is None else grad_initial.to(initial_state.dtype),
-    )
+    grad_last: Sequence[Tensor | None],
+    directions: list[Direction],
+    saved: list[Tensor] | None,
+) -> tuple[Tensor | None, ...]:
+    if saved is None:
+        *_, saved = _forward(directions, save=True)
+    work = directions[0].A.dtype
+    scans = _scans(directions)
+    gradients = [_Gradients(d, scan, grad_y, last) for d, scan, last in zip(directions, scans, grad_last, strict=True)]
+    states = _groups_of_states(directions)
+    shapes = [
+        (numba_scan_backward.BACKWARD_TILES, scans[0].team, SCAN_TILE, lanes(work)),
+        (numba_scan_backward.BACKWARD_BLOCKS, scans[0].team, *states),
+        (numba_scan_backward.PATHS, SCAN_TILE, states[1]),
+        (numba_scan_backward.SUMS, scans[0].team, lanes(work)),
+    ]
+    arguments = scans, tuple(s.numpy() for s in saved), tuple(g.places for g in gradients)
+    items = len(directions) * _items(scans[0], work)
+    launch(numba_scan_backward.scan_backward, arguments, work, items, _updates(directions), shapes)
+    return tuple(gradient for g in gradients for gradient in g.finished())
+
+
+class _Gradients:
+    """Where the kernel leaves the gradients of one direction, and what is left to do afterwards."""
+
+    def __init__(self, d: Direction, scan: numba_scan.Scan, grad_y: Tensor, grad_last: Tensor | None):
+        work = d.A.dtype
+        batch, dim, _ = d.u.shape
+        self.direction, self.u, self.delta = d, torch.empty_like(d.u, dtype=work), torch.empty_like(d.delta, dtype=work)
+        self.z = self.u if d.z is None else torch.empty_like(d.z, dtype=work)
+        self.initial = torch.empty(batch, *d.A.shape, dtype=work)
+        self.places = numba_scan_backward.Gradients(
+            y=view(grad_y, work, d.reverse),
+            last=view_or_zeros(grad_last, work, batch, *d.A.shape),
+            u=view(self.u, work, d.reverse),
+            delta=view(self.delta, work, d.reverse),
+            z=view(self.z, work, d.reverse),
+            A=empty(work, batch, *d.A.shape),
+            B=_sums_by_team(scan, d.B, work),
+            C=_sums_by_team(scan, d.C, work),
+            D=empty(work, batch, dim),
+            bias=empty(work, batch, dim),
+            initial=self.initial.numpy(),
+        )
+
+    def finished(self) -> tuple[Tensor | None, ...]:
+        """In the order of the arguments; None where that is None."""
+        d, sums = self.direction, self.places
+        work = d.A.dtype
+        return (
+            self.u.to(d.u.dtype),
+            self.delta.to(d.delta.dtype),
+            sum_over_first(sums.A),
+            _gradient_of_map(d.B, sums.B, work, d.reverse),
+            _gradient_of_map(d.C, sums.C, work, d.reverse),
+            None if d.D is None else sum_over_first(sums.D),
+            None if d.z is None else self.z.to(d.z.dtype),
+            None if d.delta_bias is None else sum_over_first(sums.bias),
+            None if d.initial_state is None else self.initial,
+        )
 
 
 # The scan's arguments, as its kernels read them.
 
 
-def _scan(u, delta, A, B, C, D, z, delta_bias, initial_state, delta_softplus, reverse, exclude_self) -> numba_scan.Scan:
-    work = A.dtype
-    batch, dim, _ = u.shape
-    groups = _groups(B, C)
-    u_view = view(u, work, reverse)
+def _scans(directions: Sequence[Direction]) -> tuple[numba_scan.Scan, ...]:
+    """Cut in the same way for all directions: what belongs to the same channels is one item of work."""
+    groups = _groups(directions)
+    first = directions[0]
+    team = _team(first.u.shape[0] * groups * _blocks(first, groups))
+    return tuple(_scan(d, groups, team) for d in directions)
+
+
+def _scan(d: Direction, groups: int, team: int) -> numba_scan.Scan:
+    work = d.A.dtype
+    batch, dim, _ = d.u.shape
+    u = view(d.u, work, d.reverse)
     return numba_scan.Scan(
-        u=u_view,
-        delta=view(delta, work, reverse),
-        A=view(A, work),
-        B=_map(B, work, reverse),
-        C=_map(C, work, reverse),
-        D=view_or_zeros(D, work, dim),
-        z=u_view if z is None else view(z, work, reverse),
-        bias=view_or_zeros(delta_bias, work, dim),
-        initial=view_or_zeros(initial_state, work, batch, *A.shape),
-        B_constant=B.dim() == 2,
-        C_constant=C.dim() == 2,
-        softplus=delta_softplus,
-        gated=z is not None,
-        exclude_self=exclude_self,
+        u=u,
+        delta=view(d.delta, work, d.reverse),
+        A=view(d.A, work),
+        B=_map(d.B, work, d.reverse),
+        C=_map(d.C, work, d.reverse),
+        D=view_or_zeros(d.D, work, dim),
+        z=u if d.z is None else view(d.z, work, d.reverse),
+        bias=view_or_zeros(d.delta_bias, work, dim),
+        initial=view_or_zeros(d.initial_state, work, batch, *d.A.shape),
+        B_constant=d.B.dim() == 2,
+        C_constant=d.C.dim() == 2,
+        softplus=d.delta_softplus,
+        gated=d.z is not None,
+        exclude_self=d.exclude_self,
         groups=groups,
-        team=_team(batch * groups * -(-dim // (groups * lanes(work)))),
+        team=team,
     )
 
 
-def _groups(B: Tensor, C: Tensor) -> int:
-    """Groups of channels that share both B and C."""
-    return lcm(*(m.shape[1] for m in (B, C) if m.dim() == 4))
+def _groups(directions: Sequence[Direction]) -> int:
+    """Groups of channels that share every B and C."""
+    return lcm(*(m.shape[1] for d in directions for m in (d.B, d.C) if m.dim() == 4))
+
+
+def _blocks(d: Direction, groups: int) -> int:
+    """Blocks of channels in a group."""
+    return -(-d.u.shape[1] // (groups * lanes(d.A.dtype)))
 
 
 def _team(blocks: int) -> int:
@@ -236,9 +265,14 @@ def _teams(scan: numba_scan.Scan, work: torch.dtype) -> int:
     return -(-scan.u.shape[1] // (scan.groups * scan.team * lanes(work)))
 
 
-def _groups_of_states(A: Tensor) -> tuple[int, int]:
+def _updates(directions: Sequence[Direction]) -> int:
+    """Of a state, in all directions."""
+    return sum(d.u.numel() * d.A.shape[1] for d in directions)
+
+
+def _groups_of_states(directions: Sequence[Direction]) -> tuple[int, int]:
     """The shape of a packed block of states: groups of TARGET.states, padded, and the numbers in one."""
-    return -(-A.shape[1] // TARGET.states), TARGET.states * lanes(A.dtype)
+    return max(-(-d.A.shape[1] // TARGET.states) for d in directions), TARGET.states * lanes(directions[0].A.dtype)
 
 
 def _padded(states: int) -> int:
@@ -274,7 +308,7 @@ def _sums_by_team(scan: numba_scan.Scan, B_or_C: Tensor, work: torch.dtype) -> n
 def _gradient_of_map(B_or_C: Tensor, parts: np.ndarray, work: torch.dtype, reverse: bool) -> Tensor:
     """The gradient of B or C: the parts of the teams, or of the batch elements if it is constant, added up."""
     if B_or_C.dim() == 2:
-        return _sum_over_batch(parts[0]).to(B_or_C.dtype)
+        return sum_over_first(parts[0]).to(B_or_C.dtype)
     batch, groups, states, length = B_or_C.shape
     by_team = parts.reshape(batch * groups, -1 if parts.size else 0, length * parts.shape[3])
     slabs = -(-by_team.shape[2] // numba_sums.SLAB)
@@ -283,31 +317,3 @@ def _gradient_of_map(B_or_C: Tensor, parts: np.ndarray, work: torch.dtype, rever
     gradient = torch.empty_like(B_or_C, dtype=work)
     view(gradient, work, reverse)[...] = total.swapaxes(2, 3)
     return gradient.to(B_or_C.dtype)
-
-
-def _sum_over_batch(parts: np.ndarray) -> Tensor:
-    """The sum over the first axis, from the first element to the last."""
-    return torch.from_numpy(np.add.reduce(parts, axis=0))
-
-
-# The convolution's arguments.
-
-
-def _convolution(x, weight, bias, initial_state, silu, reverse, work) -> numba_conv.Convolution:
-    batch, dim, _ = x.shape
-    return numba_conv.Convolution(
-        x=view(x, work, reverse),
-        weight=view(weight, work),
-        bias=view_or_zeros(bias, work, dim),
-        initial=view_or_zeros(initial_state, work, batch, dim, weight.shape[1] - 1, reverse=reverse),
-        silu=silu,
-        team=_team(batch * -(-dim // lanes(work))),
-    )
-
-
-def _convolution_work(conv: numba_conv.Convolution, work: torch.dtype) -> tuple[int, list[tuple[int, ...]]]:
-    """The number of items, and the shapes of the workspace: the tiles and the taps."""
-    batch, dim, _ = conv.x.shape
-    width = conv.weight.shape[1]
-    tiles = (numba_conv.CONVOLUTION_TILES, conv.team, width - 1 + CONVOLUTION_TILE, lanes(work))
-    return batch * -(-dim // (conv.team * lanes(work))), [tiles, (conv.team, width + 1, lanes(work))]

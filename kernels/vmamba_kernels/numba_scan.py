@@ -28,6 +28,7 @@ from vmamba_kernels.numba_tiles import (
     write_block,
     write_tile,
 )
+from vmamba_kernels.thread_team import on_team
 from vmamba_kernels.vector_intrinsics import STATES, absolute, add_products, fma, repeat, where_less
 from vmamba_kernels.vector_math import (
     LARGEST_EXPONENT,
@@ -68,25 +69,39 @@ class Scan(NamedTuple):
 RATE, RATE_TAIL, LONGEST_STEP, STATE, OWN_B, OWN_C = range(6)
 FORWARD_BLOCKS = 6
 
-# ... and its array `tiles` for each block of channels.
+# ... and its array `tile` for one of them.
 DELTA, U, X, Y = range(4)
 FORWARD_TILES = 4
 
 
-@kernel
-def scan_forward(scan, y, last, saved, items, counter, tiles, blocks):
-    """Fill y, last and saved. All threads call this with the same counter and a workspace of their own.
+class Outputs(NamedTuple):
+    """What a scan fills, in its reading direction."""
 
-    saved: the state before every tile, for the backward; (batch, tiles in the sequence, blocks of channels, groups of
-        states, STATES × LANES), or with no batch at all if nobody wants it.
-    tiles: (FORWARD_TILES, team, tokens in a tile, LANES).
-    blocks: (FORWARD_BLOCKS, team, groups of states, STATES × LANES).
+    y: np.ndarray  # (batch, dim, length)
+    last: np.ndarray  # (batch, dim, state)
+    saved: np.ndarray  # see numba_cpu.saved_shape: the state before every tile; with no batch at all if nobody wants it
+    added: bool  # to what y holds already
+
+
+@kernel
+def scan_forward(threads, thread, scans, outputs, items, counter, tile, blocks):
+    """Fill the outputs. See `on_team` for threads and thread; each has a workspace of its own.
+
+    scans, outputs: a tuple of one, or of two directions whose outputs add up: then both are an item of work.
+    tile: (threads, FORWARD_TILES, tokens in a tile, LANES).
+    blocks: (threads, FORWARD_BLOCKS, team, groups of states, STATES × LANES).
     """
+    on_team(forward_share, threads, thread, (scans, outputs, items, counter, tile, blocks))
+
+
+@part
+def forward_share(thread, scans, outputs, items, counter, tile, blocks):
+    """What one thread does: take items until none is left."""
     mode = flush_denormals()
     item = take_number(counter)
     while item < items:
-        b, g, _, first, end = place_of_item(item, scan.u.shape[1], scan.groups, scan.team * tiles.shape[3])
-        scan_item(scan, y, last, saved, tiles, blocks, b, g, first, end)
+        for i in range(len(scans)):
+            scan_item(scans[i], outputs[i], item, tile[thread], blocks[thread])
         item = take_number(counter)
     restore_denormals(mode)
 
@@ -103,9 +118,12 @@ def place_of_item(item, dim, groups, channels_in_team):
 
 
 @part
-def scan_item(scan, y, last, saved, tiles, blocks, b, g, first, end):
-    """Scan the channels first ≤ d < end of batch element b, from their first token to their last."""
-    lanes, length = tiles.shape[3], tiles.shape[2]
+def scan_item(scan, outputs, item, tile, blocks):
+    """Scan the channels of an item, from their first token to their last."""
+    lanes, length = tile.shape[2], tile.shape[1]
+    y, last, saved = outputs.y, outputs.last, outputs.saved
+    blocks = blocks[:, :, : -(-scan.A.shape[1] // STATES)]
+    b, g, _, first, end = place_of_item(item, scan.u.shape[1], scan.groups, scan.team * lanes)
     first_block = number_of_block(first, g, scan.u.shape[1] // scan.groups, lanes)
     B, C = scan.B[place_in_map(scan.B, b, g, scan.groups)], scan.C[place_in_map(scan.C, b, g, scan.groups)]
     for k in range(blocks_in(first, end, lanes)):
@@ -118,25 +136,40 @@ def scan_item(scan, y, last, saved, tiles, blocks, b, g, first, end):
             channel, channels = channels_of_block(first, end, lanes, k)
             if saved.shape[0] > 0:
                 copy_block(saved[b, start // length, first_block + k], blocks[STATE, k])
-            tile = tiles[:, k]
             read_tile(tile[DELTA], scan.delta, b, channel, channels, start, steps)
             read_tile(tile[U], scan.u, b, channel, channels, start, steps)
             prepare_steps(tile, scan.bias, scan.D, channel, channels, steps, scan.softplus)
             for s in range(blocks.shape[2]):
-                if s == 0:
-                    ask_for_tile(scan.delta, b, channel, start + length, length)
-                elif s == 1:
-                    ask_for_tile(scan.u, b, channel, start + length, length)
-                elif s == 2 and scan.gated:
-                    ask_for_tile(scan.z, b, channel, start + length, length)
+                ask_for_next(scan, y, b, first, end, k, start, length, lanes, s)
                 carry_states(scan, blocks[:, k, s], B, C, tile, s, start, steps)
             if scan.gated:
                 read_tile(tile[U], scan.z, b, channel, channels, start, steps)
                 apply_gate(tile, steps)
+            if outputs.added:
+                read_tile(tile[U], y, b, channel, channels, start, steps)
+                for t in range(steps):
+                    store(tile, (Y, t), load(tile, (U, t)) + load(tile, (Y, t)))
             write_tile(y, tile[Y], b, channel, channels, start, steps)
     for k in range(blocks_in(first, end, lanes)):
         channel, channels = channels_of_block(first, end, lanes, k)
         write_block(last[b], blocks[STATE, k], channel, channels)
+
+
+@part
+def ask_for_next(scan, y, b, first, end, k, start, length, lanes, s):
+    """Let memory fetch what is needed next, one tensor for each group of states: a block's inputs, and room for y."""
+    channel = first + k * lanes
+    if s == 0:
+        ask_for_tile(y, b, channel, start, length)
+    channel += lanes
+    if channel >= end:
+        channel, start = first, start + length
+    if s == 1:
+        ask_for_tile(scan.delta, b, channel, start, length)
+    elif s == 2:
+        ask_for_tile(scan.u, b, channel, start, length)
+    elif s == 3 and scan.gated:
+        ask_for_tile(scan.z, b, channel, start, length)
 
 
 @part

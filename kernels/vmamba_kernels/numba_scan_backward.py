@@ -54,6 +54,7 @@ from vmamba_kernels.numba_tiles import (
     write_lanes,
     write_tile,
 )
+from vmamba_kernels.thread_team import on_team
 from vmamba_kernels.vector_intrinsics import STATES, add_products, constant, fma, repeat, where_less
 from vmamba_kernels.vector_math import fraction_grown, grown, sigmoid, softplus_slope, whole_exponent
 from vmamba_kernels.vector_memory import load, load_block, spread, store, store_lane_sums
@@ -93,22 +94,31 @@ SUMS = 2
 
 
 @kernel
-def scan_backward(scan, saved, grad, items, counter, tiles, blocks, path, sums):
-    """Fill the gradients. All threads call this with the same counter and a workspace of their own.
+def scan_backward(threads, thread, scans, saved, grads, items, counter, tiles, blocks, path, sums):
+    """Fill the gradients. See `on_team` for threads and thread; each has a workspace of its own.
 
+    scans, saved, grads: tuples of one or two directions; each has items of its own, one direction's after the other's.
     saved: as `scan_forward` fills it, with tiles of as many tokens.
-    tiles: (BACKWARD_TILES, team, tokens in a tile, LANES).
-    blocks: (BACKWARD_BLOCKS, team, groups of states, STATES × LANES).
-    path: (PATHS, tokens in a tile, STATES × LANES).
-    sums: (SUMS, team, LANES).
+    tiles: (threads, BACKWARD_TILES, team, tokens in a tile, LANES).
+    blocks: (threads, BACKWARD_BLOCKS, team, groups of states, STATES × LANES).
+    path: (threads, PATHS, tokens in a tile, STATES × LANES).
+    sums: (threads, SUMS, team, LANES).
     """
+    on_team(backward_share, threads, thread, (scans, saved, grads, items, counter, tiles, blocks, path, sums))
+
+
+@part
+def backward_share(thread, scans, saved, grads, items, counter, tiles, blocks, path, sums):
+    """What one thread does: take items until none is left."""
     mode = flush_denormals()
     item = take_number(counter)
     while item < items:
-        b, g, team, first, end = place_of_item(item, scan.u.shape[1], scan.groups, scan.team * tiles.shape[3])
-        begin_item(scan, grad, blocks, sums, b, first, end)
-        walk_back(scan, saved, grad, tiles, blocks, path, sums, b, g, team, first, end)
-        finish_item(scan, grad, blocks, sums, b, first, end)
+        i, place = divmod(item, items // len(scans))
+        scan, grad, block = scans[i], grads[i], blocks[thread][:, :, : -(-scans[i].A.shape[1] // STATES)]
+        b, g, team, first, end = place_of_item(place, scan.u.shape[1], scan.groups, scan.team * tiles.shape[4])
+        begin_item(scan, grad, block, sums[thread], b, first, end)
+        walk_back(scan, saved[i], grad, tiles[thread], block, path[thread], sums[thread], b, g, team, first, end)
+        finish_item(scan, grad, block, sums[thread], b, first, end)
         item = take_number(counter)
     restore_denormals(mode)
 

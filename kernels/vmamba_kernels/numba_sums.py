@@ -3,8 +3,9 @@
 The order is fixed, so the sum is the same to the last bit whichever threads found its parts, and whichever add them.
 """
 
-from vmamba_kernels.kernel_compilation import kernel
+from vmamba_kernels.kernel_compilation import kernel, part
 from vmamba_kernels.machine import flush_denormals, restore_denormals, take_number
+from vmamba_kernels.thread_team import on_team
 from vmamba_kernels.vector_memory import load, store
 
 SLAB = 4096
@@ -12,8 +13,14 @@ SLAB = 4096
 
 
 @kernel
-def add_teams(parts, lanes, items, counter):
+def add_teams(threads, thread, parts, lanes, items, counter):
     """Add parts[row, 1:] to parts[row, 0], in their order. parts: (rows, teams, numbers), contiguous."""
+    on_team(adding_share, threads, thread, (parts, lanes, items, counter))
+
+
+@part
+def adding_share(thread, parts, lanes, items, counter):
+    """What one thread does: take slabs until none is left."""
     mode = flush_denormals()
     slabs = -(-parts.shape[2] // SLAB)
     item = take_number(counter)

@@ -1,4 +1,4 @@
-"""A few threads that help the calling one.
+"""A few threads that help the calling one, where torch's own cannot: see thread_team.py.
 
 The kernels release Python's global lock and share out their work themselves, through a counter (see
 machine.take_number): a thread that comes late finds less to do, one that does not come at all is not missed. So all

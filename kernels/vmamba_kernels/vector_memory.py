@@ -82,20 +82,27 @@ def spread(typingctx, array, index):
     return Vector(array.dtype, STATES * width)(array, index), codegen
 
 
-@intrinsic
-def store_lane_sums(typingctx, array, index, block):
-    """array[index + n] = the sum of the lanes of state n, for the STATES numbers that follow each other there."""
+def _summer(count_of_states: int):
+    """The lanes are added in halves, each state's for itself."""
 
-    def codegen(context, builder, sig, args):
-        sums = args[2]
-        while sums.type.count > STATES:
-            even, odd = (shuffle(builder, sums, sums, list(range(first, sums.type.count, 2))) for first in (0, 1))
-            sums = builder.fadd(even, odd)
-        pointer = _pointer(context, builder, array, args[0], index, args[1], sums.type)
-        builder.store(sums, pointer, align=array.dtype.bitwidth // 8)
-        return context.get_dummy_value()
+    @intrinsic
+    def store_sums(typingctx, array, index, block):
+        def codegen(context, builder, sig, args):
+            sums = args[2]
+            while sums.type.count > count_of_states:
+                even, odd = (shuffle(builder, sums, sums, list(range(i, sums.type.count, 2))) for i in (0, 1))
+                sums = builder.fadd(even, odd)
+            pointer = _pointer(context, builder, array, args[0], index, args[1], sums.type)
+            builder.store(sums, pointer, align=array.dtype.bitwidth // 8)
+            return context.get_dummy_value()
 
-    return types.void(array, index, block), codegen
+        return types.void(array, index, block), codegen
+
+    return store_sums
+
+
+store_sum = _summer(1)  # array[index] = the sum of a vector's lanes
+store_lane_sums = _summer(STATES)  # array[index + n] = the sum of the lanes of state n of a block
 
 
 @intrinsic

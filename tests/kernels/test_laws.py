@@ -183,8 +183,8 @@ def test_a_bidirectional_scan_is_the_sum_of_both_readings(engine: str) -> None:
     assert relative_error(y, expected) <= EXACT
 
 
-def test_an_engine_that_reads_both_directions_in_one_launch_computes_the_same_with_gradients() -> None:
-    from vmamba_kernels.interface import ONE_LAUNCH
+def test_both_directions_in_one_launch_compute_the_same_with_gradients() -> None:
+    from vmamba_kernels.interface import FAST as ENGINES
 
     sizes = {"batch": 1, "dim": 3, "length": 7, "state": 2}
     forward = draw_scan(seed=1, **sizes)
@@ -192,7 +192,7 @@ def test_an_engine_that_reads_both_directions_in_one_launch_computes_the_same_wi
     leaves = [x.requires_grad_() for side in (forward, backward) for x in side.values() if isinstance(x, Tensor)]
     expected = bidirectional_scan(forward, backward, backend="reference")
     truth = torch.autograd.grad((expected**2).sum(), leaves)
-    for engine in ONE_LAUNCH:
+    for engine in ENGINES:
         y = bidirectional_scan(forward, backward, backend=needs(engine))
         assert relative_error(y, expected) <= EXACT
         for ours, theirs in zip(torch.autograd.grad((y**2).sum(), leaves), truth, strict=True):
@@ -202,13 +202,15 @@ def test_an_engine_that_reads_both_directions_in_one_launch_computes_the_same_wi
 @pytest.mark.slow
 def test_the_operator_of_both_directions_passes_the_checks_of_torch() -> None:
     from vmamba_kernels import custom_ops
-    from vmamba_kernels.interface import ONE_LAUNCH
+    from vmamba_kernels.interface import FAST as ENGINES
 
     sides = [draw_scan(1, 2, 4, 2, B_layout="constant", C_layout="grouped", optional=("D",), seed=s) for s in (1, 2)]
     given = ([True] * 6 + [False] * 3) * 2
-    for engine in ONE_LAUNCH:
-        arguments = ([x for side in sides for x in side.values()], given, [True, True, False, True], needs(engine))
-        torch.library.opcheck(custom_ops.bidirectional_scan, arguments)
+    for engine in ENGINES:
+        tensors = [x.requires_grad_() for side in sides for x in side.values()]
+        for save in (False, True):
+            arguments = (tensors, given, [True, True, False, True], needs(engine), save)
+            torch.library.opcheck(custom_ops.bidirectional_scan, arguments)
 
 
 @pytest.mark.parametrize("engine", ["reference", "associative"])

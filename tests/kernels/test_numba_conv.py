@@ -12,7 +12,7 @@ from vmamba_kernels import numba_cpu
 
 NAMES = ("x", "weight", "bias", "initial_state")
 DOUBLE = 1e-14  # at most five terms, and for the taps a sum over the sequence
-SINGLE_FLOOR = 8 * 2.0**-24
+SINGLE_FLOOR = 12 * 2.0**-24  # where the loop is lucky: a sum over tokens may cancel to a few times its roundings
 
 
 @st.composite
@@ -104,8 +104,9 @@ def test_reverse_is_flip_convolve_flip(case: tuple) -> None:
     a = numba_cpu.conv_backward(y, x, weight, bias, before, silu, reverse)
     b = numba_cpu.conv_backward(flip(y), flip(x), weight, bias, flip(before), silu, not reverse)
     assert torch.equal(a[0], flip(b[0]))
-    assert torch.equal(a[1], b[1])
-    assert bias is None or torch.equal(a[2], b[2])
+    # Sums over tokens are taken in the order of memory, which is not the same: one rounding a token, at most.
+    assert error(a[1], b[1]) < 10 * DOUBLE
+    assert bias is None or error(a[2], b[2]) < 10 * DOUBLE
     assert before is None or torch.equal(a[3], flip(b[3]))
 
 

@@ -285,3 +285,33 @@ def test_no_last_gradient_is_a_last_gradient_of_zero() -> None:
     without = numba_cpu.scan_backward(x, None, *tensors, *flags)
     with_zeros = numba_cpu.scan_backward(x, torch.zeros(1, 4, 3), *tensors, *flags)
     assert all(b is None if a is None else torch.equal(a, b) for a, b in zip(without, with_zeros, strict=True))
+
+
+@settings(max_examples=20)
+@given(scans(max_dim=6, max_length=70, max_state=9), st.integers(1, 9), st.booleans())
+def test_both_directions_are_their_sum_whatever_they_differ_in(
+    scan: DrawnScan, states: int, exclude_self: bool
+) -> None:
+    """One launch for two scans that share neither states, nor groups, nor options."""
+    u, _, _, *_ = scan.tensors
+    batch, dim, length = u.shape
+    random = torch.Generator().manual_seed(states)
+    draw = [torch.randn(s, generator=random, dtype=u.dtype) for s in ((dim, states), (batch, dim, states, length))]
+    other = (u * 0.5, u.abs(), -draw[0].abs(), draw[0], draw[1], None, u, None, None)  # B constant, C of each channel
+    softplus, _, without_self = scan.flags
+    y, saved = numba_cpu.bidirectional_forward(
+        *scan.tensors, *other, softplus, False, without_self, exclude_self, save=True
+    )
+    ahead, back = (softplus, False, without_self), (False, True, exclude_self)
+    expected = numba_cpu.scan_forward(*scan.tensors, *ahead)[0] + numba_cpu.scan_forward(*other, *back)[0]
+    assert error(y, expected) < DOUBLE
+    options = (*scan.tensors, *other, softplus, False, without_self, exclude_self)
+    truth = (
+        *numba_cpu.scan_backward(expected, None, *scan.tensors, *ahead),
+        *numba_cpu.scan_backward(expected, None, *other, *back),
+    )
+    for given_states in (saved, None):
+        gradients = numba_cpu.bidirectional_backward(expected, *options, saved=given_states)
+        for ours, theirs in zip(gradients, truth, strict=True):
+            assert (ours is None) == (theirs is None)
+            assert ours is None or error(ours, theirs) < DOUBLE

@@ -136,24 +136,62 @@ if __name__ == "__main__":
     )
 
 
-def test_the_thread_count_of_torch_is_honoured() -> None:
-    """Alone with one thread; with n, never more than n at the same moment."""
+TEAM = """
+import numpy as np
+from numba import njit
+from vmamba_kernels.kernel_compilation import part
+from vmamba_kernels.thread_team import HAS_RUNTIME, on_team
+
+@part
+def multiply(thread, a, b, product, calls):
+    product[thread] = a[thread] * b[thread]
+    calls[thread] += 1
+
+@njit(_nrt=False, nogil=True)
+def multiply_together(threads, thread, a, b, product, calls):
+    on_team(multiply, threads, thread, (a, b, product, calls))
+"""
+
+
+def test_a_team_calls_once_on_each_thread() -> None:
     run_python(
         PREPARE
+        + TEAM
         + """
-from vmamba_kernels import thread_pool
-asked = []
-run_together = kernel_launch.run_together
-kernel_launch.run_together = lambda work, threads: (asked.append(threads), run_together(work, threads))
+for threads in (1, 2, 3, 4, 2) if HAS_RUNTIME else (1,):
+    a, b, product, calls = np.arange(5.0), np.full(5, 2.0), np.zeros(5), np.zeros(5, np.int64)
+    multiply_together(threads, 0, a, b, product, calls)
+    assert calls.tolist() == [1] * threads + [0] * (5 - threads)
+    assert product.tolist() == [2.0 * i if i < threads else 0.0 for i in range(5)]
+multiply_together(1, 4, a, b, product, calls)  # alone, in the place of the thread that is named
+assert calls[4] == 1 and product[4] == 8
+"""
+    )
+
+
+@pytest.mark.parametrize("team", [True, False])
+def test_the_thread_count_of_torch_is_honoured(team: bool) -> None:
+    """Alone with one thread, or with little to do; else with all. Without OpenMP's team Python's threads take over."""
+    run_python(
+        PREPARE
+        + f"kernel_launch.Team.available = {team} and kernel_launch.Team.available\n"
+        + """
+asked, compiled = [], kernel_launch._compiled
+def recording(*arguments):
+    run = compiled(*arguments)
+    return lambda threads, thread, *rest: (asked.append((threads, thread)), run(threads, thread, *rest))
+kernel_launch._compiled = recording
+expected = compute(0)
 for threads in (1, 2, 3, 4):
     asked.clear()
     torch.set_num_threads(threads)
-    compute(0)
-    assert max(asked) == threads, (asked, threads)
+    assert same(compute(0), expected)
+    most = max(number for number, _ in asked) if kernel_launch.Team.available else 1 + max(i for _, i in asked)
+    assert most <= threads and (most == threads or not kernel_launch.Team.available), (asked, threads)
 kernel_launch.WORTH_A_THREAD = 1 << 40  # small work stays with the caller
 asked.clear()
 compute(0)
-assert set(asked) == {1}
+assert set(asked) == {(1, 0)}
 """
     )
 
@@ -199,29 +237,21 @@ atexit.register(lambda: print("computed" if same(compute(0), expected) else "dif
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the mode with glibc's functions")
 def test_the_floating_point_mode_is_left_as_it_was() -> None:
-    """Denormal numbers are what they were for the caller and for every helping thread, whatever mode they were in."""
+    """Denormal numbers are what they were for the caller and for every thread of the team, whatever mode it was in."""
     run_python(
         PREPARE
+        + TEAM
         + """
-from vmamba_kernels.thread_pool import run_together
-def denormal():
-    # Numbers, not constants: numpy computes at run time.
-    import numpy as np
-    return float((np.full(64, 1e-38, np.float32) * np.full(64, 1e-3, np.float32))[0])
-barrier, compared = threading.Barrier(4), set()
+threads = 4 if HAS_RUNTIME else 1
 def modes():
-    found = {}
-    run_together(lambda i: (barrier.wait(), found.update({threading.get_ident(): denormal()})), 4)
-    return found
+    a, b, product, calls = np.full(4, 1e-38, "f4"), np.full(4, 1e-3, "f4"), np.ones(4, "f4"), np.zeros(4, np.int64)
+    multiply_together(threads, 0, a, b, product, calls)
+    return (product == 0).tolist()
 for flush in (False, True, False) * 3:
     torch.set_flush_denormal(flush)
-    before = modes()  # a helping thread has the mode that its maker had when it was made
-    assert (before[threading.get_ident()] == 0) == flush
+    before = modes()  # a thread of the team has the mode that its maker had when it was made
+    assert before[0] == flush
     compute(0)
-    after = modes()
-    for thread in set(before) & set(after):
-        assert after[thread] == before[thread]
-        compared.add(thread)
-assert len(compared) > 1
+    assert modes() == before
 """
     )
