@@ -46,6 +46,11 @@ def loop_gradients(
     return [None if x is None else next(gradients) for x in leaves]
 
 
+def steepness(tensors: tuple[Tensor | None, ...], silu: bool, reverse: bool) -> float:
+    """How many roundings of the result one of the sum becomes: silu(v) is v exp(v) for v far below zero."""
+    return max(1.0, loop_conv(*tensors, False, reverse).abs().max().item()) if silu else 1.0
+
+
 def incoming(tensors: tuple[Tensor | None, ...]) -> Tensor:
     return torch.randn(tensors[0].shape, generator=torch.Generator().manual_seed(0)).double()
 
@@ -75,7 +80,7 @@ def test_float32_is_as_precise_as_a_float32_loop(case: tuple) -> None:
     for name, a, b, c in zip(("y", *NAMES), ours, plain, truth, strict=True):
         if c is not None:
             assert a.dtype == torch.float32
-            assert error(a, c) <= max(4 * error(b, c), SINGLE_FLOOR), name
+            assert error(a, c) <= max(4 * error(b, c), SINGLE_FLOOR * steepness(tensors, *flags)), name
 
 
 @settings(max_examples=30)

@@ -74,7 +74,7 @@ def reading_bill(config: MambaConfig, batch: int, length: int, reading: Reading,
 def saved_states(batch: int, length: int, inner: int, state: int) -> int:
     """How many numbers the Numba engine saves for the backward: the states before every tile of tokens, padded."""
     u, A, B = (torch.empty(s, device="meta") for s in ((batch, inner, length), (inner, state), (batch, state, length)))
-    return math.prod(saved_shape(u, A, B, B))
+    return math.prod(saved_shape(u, u, A, B, B, None, None, None, None, False, False, False))
 
 
 def _without_parameters(bill: Bill) -> Bill:
@@ -98,16 +98,15 @@ def mamba_peak(config: MambaConfig, batch: int) -> int:
     """Numbers alive at the worst moment of a forward pass without gradients: inside a block, or where a clip is cut up.
 
     In a block, when both directions have been scanned, there are: hidden, residual, their sum and its norm (4 D); what
-    in_proj made (2 E), once more for another order; u, Δ, and what x_proj made of both (2 (2 E + R + 2 N)); their
-    outputs and the sum of these (3 E).
+    in_proj made (2 E), once more for another order; u, Δ, and what x_proj made of both (2 (2 E + R + 2 N)); and one
+    output (E), to which the second direction adds.
     """
     time, height, width = config.grid
     patches, inner = time * height * width, config.expand * config.embed_dim
     orders = Counter(reading.order for reading in readings(config))
     at_once = max(orders.values())
     of_reading = 2 * inner + rank_of(config) + 2 * config.d_state
-    outputs = 3 * inner if at_once == 2 else inner
-    in_block = 4 * config.embed_dim + 2 * inner * len(orders) + at_once * of_reading + outputs
+    in_block = 4 * config.embed_dim + 2 * inner * len(orders) + at_once * of_reading + inner
     box = 3 * getattr(config, "tubelet_size", 1) * config.patch_size**2
     return batch * max((patches + 1) * in_block, patches * (box + config.embed_dim))
 
