@@ -246,8 +246,8 @@ print(f"five steps later: {shifted:.0e} off;   twice the input: {times:.1f} time
 
 # %%
 def last_row(u, delta, B, C):
-    arguments = {"u": u.mT[None], "delta": delta.mT[None], "A": A, "B": B.mT[None], "C": C.mT[None]}
-    return scan_matrix(arguments, channel=0, rows=[length - 1])[0, 0, 0]
+    arguments = {"u": u.mT[None], "delta": delta.mT[None], "B": B.mT[None], "C": C.mT[None]}
+    return scan_matrix(arguments | {"A": -torch.exp(layer.A_log)}, channel=0, rows=[length - 1])[0, 0, 0]
 
 
 other, rows = torch.randn(length, dim, generator=generator).double(), {}

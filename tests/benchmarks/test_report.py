@@ -53,7 +53,9 @@ def test_every_committed_result_is_shown() -> None:
     shown = {found["name"] for found in report.MARKED.finditer(report.README.read_text())}
     for path in report.RESULTS.glob("*.json"):
         kind, device = path.stem.split("-")
-        first = {"scan": "forward", "memory": "memory", "accuracy": "accuracy"}[kind]
+        first = {"scan": "forward", "memory": "memory", "accuracy": "accuracy"}.get(kind)
+        if first is None:  # of other scripts, for other pages
+            continue
         assert shown & {f"{first}-{device}", f"all-{device}"}, path.name
 
 

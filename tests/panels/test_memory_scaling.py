@@ -219,7 +219,7 @@ def test_the_sentence_has_the_numbers():
     scan = cost("videomamba_tiny", num_frames=64)
     assert "64 frames of 224 × 224, 12544 tokens, one forward pass in float32" in words
     assert f"videomamba_tiny {gigabytes(scan.inference_bytes)} of activations" in words
-    assert "Attention needs more memory, with weights written down, from 4 frames on" in words
+    assert "Attention needs more memory, with weights written down, from 2 frames on" in words
     assert "This attention is not measured: it needs" in words
 
 

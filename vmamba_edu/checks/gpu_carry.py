@@ -10,7 +10,7 @@ from torch import Tensor
 from vmamba_edu.checks.exercise import Mistake
 from vmamba_edu.checks.triton_exercise import UNTOUCHED, TritonExercise, launched
 
-BLOCK_D = 2  # of the launch below
+BLOCK_D = 4  # of the launch below
 
 
 def _normal(generator: torch.Generator, *shape: int) -> Tensor:
@@ -96,7 +96,7 @@ join = TritonExercise(
 
 
 def _draw_segments(generator: torch.Generator) -> dict[str, Any]:
-    segments, dim = 6, 5
+    segments, dim = 6, 9
     decay = torch.rand(segments, dim, generator=generator, dtype=torch.float64)
     return {"decay": 0.2 + 0.6 * decay, "end": _normal(generator, segments, dim), "initial": _normal(generator, dim)}
 

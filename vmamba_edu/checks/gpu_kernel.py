@@ -11,7 +11,7 @@ from vmamba_edu.checks.exercise import Mistake
 from vmamba_edu.checks.prediction import Prediction
 from vmamba_edu.checks.triton_exercise import UNTOUCHED, TritonExercise, launched
 
-BLOCK_L, BLOCK_D = 4, 2  # of the launches below
+BLOCK_L, BLOCK_D = 4, 4  # of the launches below
 
 beyond_the_end = Prediction(
     right="b",
@@ -50,7 +50,7 @@ def _normal(generator: torch.Generator, *shape: int) -> Tensor:
 
 
 def _draw_tile(generator: torch.Generator) -> dict[str, Any]:
-    dim, length = 5, 11  # neither fills whole tiles
+    dim, length = 9, 9  # three tiles, of which the last hang over by three
     return {
         "delta": _normal(generator, dim, length),
         "bias": _normal(generator, dim),
@@ -137,7 +137,7 @@ tile_kernel = TritonExercise(
 
 
 def _draw_scan(generator: torch.Generator) -> dict[str, Any]:
-    dim, state, length = 5, 4, 9
+    dim, state, length = 9, 4, 9
     return {
         "u": _normal(generator, dim, length),
         "delta": torch.rand(dim, length, generator=generator, dtype=torch.float64) + 0.1,
