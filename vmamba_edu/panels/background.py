@@ -35,7 +35,8 @@ class Background:
         self.jobs, self.work, self.done, self.describe = jobs, work, done, describe
         self.stopped = threading.Event()
         self.thread: threading.Thread | None = None
-        self.start = ipywidgets.Button(description=label, button_style="primary").add_class("vmamba-start")
+        wide = {"width": "auto"}  # as wide as its words
+        self.start = ipywidgets.Button(description=label, button_style="primary", layout=wide).add_class("vmamba-start")
         self.cancel = ipywidgets.Button(description="Stop", disabled=True).add_class("vmamba-stop")
         self.bar = ipywidgets.IntProgress(0, 0, 1, layout={"width": "12em"})
         self.words = ipywidgets.HTML().add_class("vmamba-progress")
