@@ -24,7 +24,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 import torch
 
@@ -37,8 +36,6 @@ EXPONENTIALS_A_TOKEN = {"forward": 3, "forward+backward": 3 + 3}  # of a channel
 # Arrays of (batch, dim, length), read or written. Forward: u, Δ, z, y. Backward: u, Δ, z, gradients of y, u, Δ, z.
 ARRAYS = {"forward": 4, "forward+backward": 4 + 7}
 MAPS = {"forward": 2, "forward+backward": 2 + 4}  # of (batch, state, length): B, C, and their gradients
-
-HALF = 16  # rows of the probes' memory are read, and as many are written
 
 
 def describe(device: str) -> dict[str, Any]:
@@ -120,61 +117,26 @@ def measure_limits(device: str) -> Limits:
     """What the arithmetic units can do. On a GPU only the copy is measured: see `copy_seconds`."""
     if device != "cpu":
         return Limits(0.0, 0.0)
-    multiply_adds, exponentials = _probes()
-    numbers = _numbers_in_a_probe()
+    # Imported here, as numba is: `--help` need not wait for a compiler.
+    from vmamba_kernels.probes import CHAINS, ROWS, numbers_in_a_block, probes
+
+    multiply_adds, exponentials = probes()
+    numbers = numbers_in_a_block()
+    memory = torch.full((2 * ROWS, numbers), 0.5).numpy()
     return Limits(
-        multiply_adds=_rate(lambda memory: multiply_adds(memory, 20_000), 4 * numbers * 20_000),
-        exponentials=_rate(lambda memory: exponentials(memory, 400), HALF * numbers * 400),
+        multiply_adds=_rate(lambda: multiply_adds(memory, 20_000), CHAINS * numbers * 20_000),
+        exponentials=_rate(lambda: exponentials(memory, 400), ROWS * numbers * 400),
     )
 
 
-def _rate(work: Callable[[np.ndarray], None], count: int) -> float:
+def _rate(work: Callable[[], None], count: int) -> float:
     """Operations a second of all threads: as many times what one does in its own CPU time, the best of many tries.
 
     Other programs take time from the wall clock but not from this one. Threads that share a core, or slow each other's
     clock, do less than that: a floor stays a floor.
     """
-    memory = torch.full((2 * HALF, _numbers_in_a_probe()), 0.5).numpy()
-    work(memory)  # compiles
-    return torch.get_num_threads() * count / min(thread_seconds(lambda: work(memory)) for _ in range(100))
-
-
-def _numbers_in_a_probe() -> int:
-    """Numbers in a block of vectors, as the kernels use them."""
-    # Imported here, as numba is: `--help` need not wait for a compiler.
-    from vmamba_kernels.machine import TARGET
-
-    return TARGET.states * TARGET.vector_bytes // 4
-
-
-@cache
-def _probes() -> tuple[Callable[..., None], Callable[..., None]]:
-    """Kernels that do nothing but multiply-adds, in four blocks of registers, and nothing but exponentials."""
-    from numba import njit
-    from vmamba_kernels.vector_intrinsics import fma
-    from vmamba_kernels.vector_math import fraction_grown, grown, rate_in_octaves, whole_exponent
-    from vmamba_kernels.vector_memory import load_block, store
-
-    @njit(nogil=True)
-    def multiply_adds(memory, rounds):
-        a, b = load_block(memory, (0,)), load_block(memory, (1,))
-        c, d = load_block(memory, (2,)), load_block(memory, (3,))
-        factor, summand = load_block(memory, (4,)), load_block(memory, (5,))
-        for _ in range(rounds):
-            a, b = fma(a, factor, summand), fma(b, factor, summand)
-            c, d = fma(c, factor, summand), fma(d, factor, summand)
-        store(memory, (0,), a + b + c + d)
-
-    @njit(nogil=True)
-    def exponentials(memory, rounds):
-        rate, tail = rate_in_octaves(load_block(memory, (0,)))
-        for _ in range(rounds):
-            for i in range(HALF):
-                x = load_block(memory, (i,))
-                k = whole_exponent(x, rate)
-                store(memory, (HALF + i,), grown(x, k, fraction_grown(x, rate, tail, k)))
-
-    return multiply_adds, exponentials
+    work()  # compiles
+    return torch.get_num_threads() * count / min(thread_seconds(work) for _ in range(100))
 
 
 def bytes_moved(shape: Shape, direction: str) -> int:

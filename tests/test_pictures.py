@@ -9,7 +9,7 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from vmamba_edu.pictures import cut_into_patches, filmstrip, show, state_maps
+from vmamba_edu.pictures import cut_into_patches, filmstrip, ladder, show, state_maps
 
 
 def test_a_picture_is_shown_with_its_text_alternative() -> None:
@@ -59,3 +59,11 @@ def test_state_maps_have_a_symmetric_scale_for_each_row() -> None:
         low, high = limits.pop()
         assert low == -high
         assert high == pytest.approx(float(np.quantile(maps[row].abs(), 0.99)) or 1.0)
+
+
+def test_the_ladder_says_times_and_factors_and_refuses_what_has_no_logarithm():
+    drawing = ladder({"slow": 1234.0, "fast": 2.0}, floor=0.5)
+    words = [text.get_text() for text in drawing.axes[0].texts]
+    assert words == ["1,234 ms", "2 ms, 617×", "floor 0.5 ms"]
+    with pytest.raises(ValueError, match="expected positive times"):
+        ladder({"none": 0.0})

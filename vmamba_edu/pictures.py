@@ -101,8 +101,8 @@ def state_maps(maps: Float[Tensor, "rows time height width"], labels: Sequence[s
 
 
 def curves(
-    x: Float[Tensor, "points"],
-    lines: Mapping[str, Float[Tensor, "points"]],
+    x: Float[Tensor, " points"],
+    lines: Mapping[str, Float[Tensor, " points"]],
     *,
     xlabel: str,
     ylabel: str,
@@ -132,6 +132,40 @@ def curves(
     if len(lines) > 1:
         axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
+
+
+def ladder(milliseconds: Mapping[str, float], floor: float | None = None) -> Figure:
+    """A bar for each step, the first on top, on a logarithmic axis; each says its time and what it is of the first.
+
+    Args:
+        milliseconds: by name, in the order in which they were reached.
+        floor: the least time that this machine needs, drawn as a line.
+
+    Raises:
+        ValueError: a time is not positive.
+    """
+    if any(not value > 0 for value in [*milliseconds.values(), 1 if floor is None else floor]):
+        raise ValueError(f"milliseconds, floor: expected positive times, got {dict(milliseconds)} and {floor}")
+    names, times = list(milliseconds), list(milliseconds.values())
+    figure = Figure(figsize=(9, 0.42 * len(names) + 0.9), layout="constrained")
+    axes = figure.subplots()
+    least = min([*times, *([] if floor is None else [floor])]) / 2
+    axes.barh(names, [time - least for time in times], left=least, color=BLUE, height=0.6)
+    for row, time in enumerate(times):
+        faster = f", {_short(times[0] / time)}×" if row else ""
+        words = f"{_short(time)} ms{faster}"
+        axes.annotate(words, (time, row), (4, 0), textcoords="offset points", va="center", color=INK)
+    if floor is not None:
+        axes.axvline(floor, color=VERMILLION, linestyle="--")
+        axes.annotate(f"floor {floor:.2g} ms", (floor, -0.45), (4, 2), textcoords="offset points", color=VERMILLION)
+    axes.set(xscale="log", xlabel="time (ms)", xlim=(least, max(times) * 6), ylim=(len(names) - 0.5, -0.9))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(left=False)
+    return figure
+
+
+def _short(number: float) -> str:
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def _row(figure: Figure, columns: int) -> np.ndarray:

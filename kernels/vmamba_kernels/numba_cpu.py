@@ -12,13 +12,14 @@ know of it. Half-precision inputs are widened first: nothing is computed below f
 
 from collections.abc import Sequence
 from math import lcm
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from vmamba_kernels import numba_scan, numba_scan_backward, numba_sums
+from vmamba_kernels.direction import Direction, both_directions
 from vmamba_kernels.kernel_launch import empty, lanes, launch, sum_over_first, view, view_or_zeros
 from vmamba_kernels.machine import TARGET
 from vmamba_kernels.numba_cpu_conv import conv_backward, conv_forward
@@ -39,23 +40,6 @@ __all__ = [
 SCAN_TILE = 64  # tokens
 ITEMS_WANTED = 8  # as many items of work at least, if there are as many blocks of channels
 LARGEST_TEAM = 4  # blocks of channels
-
-
-class Direction(NamedTuple):
-    """The arguments of a scan."""
-
-    u: Tensor
-    delta: Tensor
-    A: Tensor
-    B: Tensor
-    C: Tensor
-    D: Tensor | None
-    z: Tensor | None
-    delta_bias: Tensor | None
-    initial_state: Tensor | None
-    delta_softplus: bool
-    reverse: bool
-    exclude_self: bool
 
 
 def scan_forward(*arguments: Any) -> tuple[Tensor, Tensor]:
@@ -85,7 +69,7 @@ def bidirectional_forward(*arguments: Any, save: bool = False) -> tuple[Tensor, 
 
     The arguments are nine tensors of each direction, softplus of each, exclude_self of each.
     """
-    y, _, saved = _forward(_pair(arguments), save)
+    y, _, saved = _forward(both_directions(arguments), save)
     return y, saved if save else []
 
 
@@ -93,14 +77,7 @@ def bidirectional_backward(
     grad_y: Tensor, *arguments: Any, saved: list[Tensor] | None = None
 ) -> tuple[Tensor | None, ...]:
     """The eighteen gradients of `bidirectional_forward`, None where there is no tensor."""
-    return _backward(grad_y, [None, None], _pair(arguments), saved)
-
-
-def _pair(arguments: Sequence[Any]) -> list[Direction]:
-    softplus, softplus_reversed, exclude_self, exclude_self_reversed = arguments[18:]
-    forward = (*arguments[:9], softplus, False, exclude_self)
-    backward = (*arguments[9:18], softplus_reversed, True, exclude_self_reversed)
-    return [Direction._make(forward), Direction._make(backward)]
+    return _backward(grad_y, [None, None], both_directions(arguments), saved)
 
 
 def saved_shape(*arguments: Any) -> tuple[int, ...]:
@@ -110,7 +87,7 @@ def saved_shape(*arguments: Any) -> tuple[int, ...]:
 
 def saved_shapes_of_pair(*arguments: Any) -> list[tuple[int, ...]]:
     """Of what `bidirectional_forward` saves."""
-    return _saved_shapes(_pair(arguments))
+    return _saved_shapes(both_directions(arguments))
 
 
 def _saved_shapes(directions: Sequence[Direction]) -> list[tuple[int, ...]]:

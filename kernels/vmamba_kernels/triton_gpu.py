@@ -18,6 +18,7 @@ import torch
 import triton
 from torch import Tensor
 
+from vmamba_kernels.direction import Direction, both_directions
 from vmamba_kernels.triton_conv import conv_backward, conv_forward
 from vmamba_kernels.triton_launch import (
     BLOCK_N,
@@ -64,45 +65,26 @@ def gradient_tile(work: torch.dtype) -> Tile:
     return Tile(4, 64, 4) if work == torch.float64 else Tile(8, 64, 4)
 
 
-@dataclass(frozen=True)
-class Direction:
-    """One direction's arguments, in the order of scan_forward."""
+def _options(d: Direction) -> tuple[bool, bool, bool, int]:
+    return bool(d.delta_softplus), bool(d.exclude_self), bool(d.reverse), d.A.shape[1]
 
-    u: Tensor
-    delta: Tensor
-    A: Tensor
-    B: Tensor
-    C: Tensor
-    D: Tensor | None
-    z: Tensor | None
-    delta_bias: Tensor | None
-    initial_state: Tensor | None
-    delta_softplus: bool
-    reverse: bool
-    exclude_self: bool
 
-    @property
-    def options(self) -> tuple[bool, bool, bool, int]:
-        return bool(self.delta_softplus), bool(self.exclude_self), bool(self.reverse), self.A.shape[1]
+def _arrays(d: Direction) -> Scan:
+    return Scan(
+        u=token_view(d.u),
+        delta=token_view(d.delta),
+        A=view(d.A, "channel state"),
+        B=map_view(d.B, d.u.shape[1]),
+        C=map_view(d.C, d.u.shape[1]),
+        D=view(d.D, "channel"),
+        z=token_view(d.z),
+        delta_bias=view(d.delta_bias, "channel"),
+    )
 
-    def scan(self) -> Scan:
-        return Scan(
-            u=token_view(self.u),
-            delta=token_view(self.delta),
-            A=view(self.A, "channel state"),
-            B=map_view(self.B, self.u.shape[1]),
-            C=map_view(self.C, self.u.shape[1]),
-            D=view(self.D, "channel"),
-            z=token_view(self.z),
-            delta_bias=view(self.delta_bias, "channel"),
-        )
 
-    def states(self, *places: int) -> Tensor:
-        """Memory for a state, (dim, state), at some places in every sequence; without places for one in each."""
-        return self.A.new_empty(self.u.shape[0], *places, *self.A.shape)
-
-    def tensors(self) -> tuple[Tensor | None, ...]:
-        return (self.u, self.delta, self.A, self.B, self.C, self.D, self.z, self.delta_bias, self.initial_state)
+def _states(d: Direction, *places: int) -> Tensor:
+    """Memory for a state, (dim, state), at some places in every sequence; without places for one in each."""
+    return d.A.new_empty(d.u.shape[0], *places, *d.A.shape)
 
 
 @dataclass(frozen=True)
@@ -146,7 +128,7 @@ def scan_forward(*arguments: Any) -> tuple[Tensor, Tensor]:
 
 def bidirectional_forward(*arguments: Any) -> Tensor:
     """The sum of a forward and a reversed scan: nine tensors of each, softplus of each, exclude_self of each."""
-    (y, _), (y_reversed, _) = _forward(_pair(arguments))
+    (y, _), (y_reversed, _) = _forward(both_directions(arguments))
     return y.add_(y_reversed)
 
 
@@ -157,19 +139,12 @@ def scan_backward(grad_y: Tensor, grad_last_state: Tensor | None, *arguments: An
 
 def bidirectional_backward(grad_y: Tensor, *arguments: Any) -> tuple:
     """The eighteen gradients of bidirectional_forward, None where there is no tensor."""
-    return _backward(grad_y, [None, None], _pair(arguments))
-
-
-def _pair(arguments: Sequence[Any]) -> list[Direction]:
-    softplus, softplus_reversed, exclude_self, exclude_self_reversed = arguments[18:]
-    forward = (*arguments[:9], softplus, False, exclude_self)
-    backward = (*arguments[9:18], softplus_reversed, True, exclude_self_reversed)
-    return [Direction(*forward), Direction(*backward)]
+    return _backward(grad_y, [None, None], both_directions(arguments))
 
 
 def _forward(directions: list[Direction]) -> list[tuple[Tensor, Tensor]]:
     check_device(directions[0].u)
-    outputs = [(torch.empty_like(d.u), d.states()) for d in directions]
+    outputs = [(torch.empty_like(d.u), _states(d)) for d in directions]
     if directions[0].u.shape[0] == 0:
         return outputs
     cut = Cut.of(directions, SCAN_TILES[0])
@@ -194,9 +169,9 @@ class Chain:
 
     def __init__(self, d: Direction, cut: Cut, last: Tensor | None = None):
         self.direction = d
-        self.states = d.states(cut.segments)
+        self.states = _states(d, cut.segments)
         self.steps = view(d.A.new_empty(cut.batch, cut.segments, cut.dim), "batch segment channel")
-        self.last = d.states() if last is None else last
+        self.last = _states(d) if last is None else last
         self.heads: Tensor | None = None
 
     def add_gradient(self, grad_y: Tensor, grad_last: Tensor | None, grad_initial: Tensor) -> None:
@@ -234,7 +209,7 @@ def _link(chains: list[Chain], cut: Cut, tile: Tile | None = None) -> None:
 def _scan(directions: list[Direction], cut: Cut, walks: list[Walk], tile: Tile | None = None) -> None:
     """Launch scan_kernel with a given tile, or with the one that the tuner finds."""
     u = directions[0].u
-    scans, options = tuple(d.scan() for d in directions), tuple(d.options for d in directions)
+    scans, options = tuple(map(_arrays, directions)), tuple(map(_options, directions))
     key = tuning_key(u, walks[0], cut)
     arguments = (scans, tuple(walks), cut.length, cut.dim, cut.span, key, options, cut.groups)
     with torch.cuda.device_of(u):
@@ -256,10 +231,10 @@ def tuning_key(u: Tensor, walk: Walk, cut: Cut) -> int:
 def _backward(grad_y: Tensor, grad_last: list[Tensor | None], directions: list[Direction]) -> tuple:
     check_device(grad_y)
     if grad_y.shape[0] == 0:
-        return tuple(None if x is None else x.new_zeros(x.shape) for d in directions for x in d.tensors())
+        return tuple(None if x is None else x.new_zeros(x.shape) for d in directions for x in d[:9])
     tile = gradient_tile(directions[0].A.dtype)
     cut = Cut.of(directions, tile)
-    grad_initial = [d.states() for d in directions]
+    grad_initial = [_states(d) for d in directions]
     starts: Sequence[Tensor | None] = [d.initial_state for d in directions]
     incoming: Sequence[Tensor | None] = grad_last
     heads = grad_initial
@@ -283,7 +258,7 @@ def _backward(grad_y: Tensor, grad_last: list[Tensor | None], directions: list[D
         )
         for i in range(len(directions))
     )
-    scans, options = tuple(d.scan() for d in directions), tuple(d.options for d in directions)
+    scans, options = tuple(map(_arrays, directions)), tuple(map(_options, directions))
     with torch.cuda.device_of(grad_y):
         gradient_kernel[cut.grid(options)](
             scans, gradients, cut.length, cut.dim, cut.span, options, cut.groups, BLOCK_N=BLOCK_N, **tile.launch()
@@ -302,9 +277,9 @@ def _chunk_starts(
     """The state before every chunk, from the state before every segment."""
     if cut.segments > 1 and cut.span == tile.BLOCK_L:
         return starts
-    chunks = [d.states(triton.cdiv(cut.length, tile.BLOCK_L)) for d in directions]
+    chunks = [_states(d, triton.cdiv(cut.length, tile.BLOCK_L)) for d in directions]
     walks = [
-        Walk(starts=state_view(s), ends=state_view(d.states(cut.segments)), chunk_starts=state_view(c))
+        Walk(starts=state_view(s), ends=state_view(_states(d, cut.segments)), chunk_starts=state_view(c))
         for d, s, c in zip(directions, starts, chunks, strict=True)
     ]
     _scan(directions, cut, walks, tile)
@@ -316,7 +291,7 @@ class PartialSums:
 
     def __init__(self, d: Direction, cut: Cut, tile: Tile):
         self.direction, self.cut, self.blocks = d, cut, cut.blocks(tile.BLOCK_D)
-        self.A = d.states(cut.segments)
+        self.A = _states(d, cut.segments)
         self.B, self.C = self._of_map(d.B), self._of_map(d.C)
         self.D, self.delta_bias = (
             None if x is None else d.A.new_empty(cut.batch, cut.segments, cut.dim) for x in (d.D, d.delta_bias)
@@ -325,7 +300,7 @@ class PartialSums:
     def _of_map(self, tensor: Tensor) -> Tensor:
         d, cut = self.direction, self.cut
         if tensor.dim() == 2:
-            return d.states(cut.segments)
+            return _states(d, cut.segments)
         return d.A.new_empty(cut.batch, self.blocks, cut.length, d.A.shape[1])
 
     @property

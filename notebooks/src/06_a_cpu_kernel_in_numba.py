@@ -28,11 +28,10 @@ from vmamba_kernels.vector_math import EXP2_SINGLE, fraction_grown, grown, rate_
 from vmamba_kernels.vector_memory import load, load_block, spread, store
 
 from vmamba_edu import checks, panels
-from vmamba_edu.panels import scan_work
-from vmamba_edu.panels.engine_runs import Job, run_all
-from vmamba_edu.panels.ladder import ladder
-from vmamba_edu.panels.scan_work import Shape
-from vmamba_edu.pictures import curves, show
+from vmamba_edu.analysis import scan_work
+from vmamba_edu.analysis.engine_runs import Job, run_all
+from vmamba_edu.analysis.scan_work import Shape
+from vmamba_edu.pictures import curves, ladder, show
 
 # %% [markdown]
 # ## The naive version

@@ -29,9 +29,9 @@ from IPython.display import Markdown
 from vmamba_kernels import engines, selective_scan
 
 from vmamba_edu import checks, panels
-from vmamba_edu.panels.gpu_results import gpu_table
-from vmamba_edu.panels.scan_work import Shape, draw_scan
-from vmamba_edu.panels.triton_assembly import assembly
+from vmamba_edu.analysis.gpu_results import gpu_table
+from vmamba_edu.analysis.scan_work import Shape, draw_scan
+from vmamba_edu.analysis.triton_assembly import assembly
 from vmamba_edu.pictures import curves, show
 
 print("compiled for", torch.cuda.get_device_name()) if device == "cuda" else print("interpreted on the CPU")

@@ -50,14 +50,16 @@ def test_an_exponential_costs_several_multiply_adds() -> None:
 
 
 def test_the_probes_compute_what_they_count() -> None:
-    multiply_adds, exponentials = machine._probes()
-    numbers = machine._numbers_in_a_probe()
-    memory = torch.linspace(-3, 3, 2 * machine.HALF * numbers).reshape(2 * machine.HALF, numbers)
+    from vmamba_kernels import probes
+
+    multiply_adds, exponentials = probes.probes()
+    numbers = probes.numbers_in_a_block()
+    memory = torch.linspace(-3, 3, 2 * probes.ROWS * numbers).reshape(2 * probes.ROWS, numbers)
     before = memory.double()
     exponentials(memory.numpy(), 1)
-    x = before[: machine.HALF]
+    x = before[: probes.ROWS]
     truth = x * torch.exp(x * before[0])
-    torch.testing.assert_close(memory[machine.HALF :].double(), truth, rtol=3e-7, atol=0)
+    torch.testing.assert_close(memory[probes.ROWS :].double(), truth, rtol=3e-7, atol=0)
     memory = before.float()
     multiply_adds(memory.numpy(), 1)
     a, b, c, d, factor, summand = before[:6]

@@ -6,7 +6,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 CELL = """
 from vmamba_edu import panels
-from vmamba_edu.panels.engine_runs import Run
+from vmamba_edu.analysis.engine_runs import Run
 
 asked = set()
 

@@ -6,7 +6,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 CELL = """
 from vmamba_edu import panels
-from vmamba_edu.panels.scan_work import Machine
+from vmamba_edu.analysis.scan_work import Machine
 
 panels.kernel(measure=lambda: Machine("a machine of the test, measured", 5e10, 1e12, 5e10))
 """

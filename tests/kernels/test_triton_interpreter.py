@@ -24,6 +24,7 @@ from triton_cases import (
     truth,
 )
 from vmamba_kernels import triton_gpu
+from vmamba_kernels.direction import Direction
 
 pytestmark = pytest.mark.skipif(
     not triton_gpu.INTERPRETED, reason="Triton compiles in this process: TRITON_INTERPRET=1 was not set at its import"
@@ -79,7 +80,7 @@ CUT_CASES = {
 @pytest.mark.parametrize("name", CUT_CASES)
 def test_scan_in_segments_agrees_with_the_loop(name: str) -> None:
     case = CUT_CASES[name]
-    direction = triton_gpu.Direction(*case.tensors(), *case.options)
+    direction = Direction(*case.tensors(), *case.options)
     assert triton_gpu.Cut.of([direction], triton_gpu.SCAN_TILES[0]).segments > 1
     check_scan(triton_gpu, case)
 
@@ -279,6 +280,7 @@ def test_where_neither_gpu_nor_interpreter_is_the_engine_says_so() -> None:
     code = """
 import torch
 from vmamba_kernels import triton_gpu
+from vmamba_kernels.direction import Direction
 x = torch.ones(1, 2, 3)
 if torch.cuda.is_available():
     raise SystemExit(0)

@@ -7,9 +7,7 @@ import pytest
 import torch
 
 from vmamba_edu import panels
-from vmamba_edu.panels.kernel_traffic import CHUNK, TENSORS, State, amount, chunks_of, compute, traffic
-from vmamba_edu.panels.ladder import ladder
-from vmamba_edu.panels.scan_work import (
+from vmamba_edu.analysis.scan_work import (
     TYPICAL,
     Machine,
     Shape,
@@ -20,6 +18,7 @@ from vmamba_edu.panels.scan_work import (
     naive_scan,
     naive_work,
 )
+from vmamba_edu.panels.kernel_traffic import CHUNK, TENSORS, State, amount, chunks_of, compute, traffic
 
 FAST = Machine("a machine of the test, measured", 1e12, 1e12, 1e12)
 
@@ -169,11 +168,3 @@ def test_a_machine_is_measured_in_plausible_bounds():
     assert machine.multiply_adds > machine.exponentials > 1e6  # an exponential is several multiply-adds
     assert machine.bytes > 1e6
     assert measure_machine(2**20) is machine  # once a process
-
-
-def test_the_ladder_says_times_and_factors_and_refuses_what_has_no_logarithm():
-    drawing = ladder({"slow": 1234.0, "fast": 2.0}, floor=0.5)
-    words = [text.get_text() for text in drawing.axes[0].texts]
-    assert words == ["1,234 ms", "2 ms, 617×", "floor 0.5 ms"]
-    with pytest.raises(ValueError, match="expected positive times"):
-        ladder({"none": 0.0})

@@ -107,9 +107,9 @@ def test_a_change_in_place_draws_what_a_fresh_panel_draws(panel: Any) -> None:
 
 
 def test_the_play_button_moves_over_the_whole_sequence(panel: Any) -> None:
-    assert (panel.play.min, panel.play.max) == (0, 11)
-    panel.speed.value = 80
-    assert panel.play.interval == 80
+    assert (panel.player.play.min, panel.player.play.max) == (0, 11)
+    panel.player.speed.value = 80
+    assert panel.player.play.interval == 80
 
 
 def test_the_copied_code_reproduces_the_view(panel: Any) -> None:

@@ -114,7 +114,7 @@ def test_a_control_changes_state_drawing_words_and_code(panel, control, value, c
     assert code in panel.copy.text
     for name, one in panel.controls.items():
         assert one.value == getattr(panel.state, name)
-    assert panel.controls["step"].max == panel.play.max == panel.view.last_step
+    assert panel.controls["step"].max == panel.player.play.max == panel.view.last_step
 
 
 def test_a_change_in_place_draws_what_a_fresh_panel_draws(panel):

@@ -12,6 +12,10 @@ The map of this room, one line a door:
     cost                  parameters, operations, memory, from closed formulas (`predicted_cost`)
     count_flops           the same counted while a model runs (`counted_cost`)
     measure               time and peak memory in a fresh process (`observed_cost`)
+
+Of a bare scan rather than a model: what it has to move and compute (`scan_work`), what this machine can do of that
+(`machine_rates`), every engine timed in a process of its own (`engine_runs`), what Triton compiles a kernel to
+(`triton_assembly`), and what was measured on a GPU (`gpu_results`).
 """
 
 from vmamba_edu.analysis.attention_weights import attention_of, implied_attention

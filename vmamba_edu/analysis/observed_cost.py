@@ -108,11 +108,11 @@ def measure_all(requests: Iterable[Mapping[str, Any]], *, progress: bool = True)
 def _ask(request: Mapping[str, Any], timeout: float, stopped: threading.Event | None) -> dict[str, Any]:
     """The answer of a fresh process, which is gone when this returns or raises."""
     command = [sys.executable, "-c", CHILD]
-    environment = {**os.environ, **MALLOC, "PYTHONPATH": os.pathsep.join(_where_packages_are())}
+    environment = {**os.environ, **MALLOC, "PYTHONPATH": os.pathsep.join(where_packages_are())}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, text=True, env=environment, **pipes) as child:  # type: ignore[call-overload]
         try:
-            said, complained = _talk(child, json.dumps(request), timeout, stopped)
+            said, complained = talk(child, json.dumps(request), timeout, stopped)
         except subprocess.TimeoutExpired as error:
             raise RuntimeError(f"timeout: {request['model']} took longer than {timeout:g} s; give it more") from error
         finally:
@@ -127,7 +127,7 @@ def _ask(request: Mapping[str, Any], timeout: float, stopped: threading.Event | 
     return json.loads(said.splitlines()[-1])
 
 
-def _talk(
+def talk(
     child: subprocess.Popen, request: str | None, timeout: float, stopped: threading.Event | None
 ) -> tuple[str, str]:
     """What a process says and complains of until it ends, or is ended because of `stopped`.
@@ -148,7 +148,7 @@ def _talk(
         request = None  # it was said, or is being said
 
 
-def _where_packages_are() -> list[str]:
+def where_packages_are() -> list[str]:
     """Folders in which a fresh process finds the packages of this one."""
     import vmamba_kernels
 
@@ -168,7 +168,7 @@ def answer() -> None:
     _runner(create_model(name, **overrides | _small(config)), request)()
     run = _runner(create_model(name, **overrides), request)
     gc.collect()
-    baseline, peak = _memory_of(run, device)
+    baseline, peak = memory_of(run, device)
     seconds = statistics.median(_time_of(run, device) for _ in range(repeats))
     observed = Observed(**request, seconds=seconds, peak_bytes=peak - baseline, baseline_bytes=baseline)
     sys.stdout.write("\n" + json.dumps(asdict(observed)) + "\n")
@@ -203,7 +203,7 @@ def _runner(model: nn.Module, request: Mapping[str, Any]) -> Callable[[], None]:
     return forward_and_backward if request["training"] else forward
 
 
-def _memory_of(run: Callable[[], None], device: str) -> tuple[int, int]:
+def memory_of(run: Callable[[], None], device: str) -> tuple[int, int]:
     """Resident bytes before a run, and the most while it lasted."""
     if device.startswith("cuda"):
         torch.cuda.synchronize()

@@ -6,6 +6,7 @@ Lesson 01 stands in `continuous_systems`, 02 in `discretisation`, 03 in `three_w
 06 in `cpu_kernel` and `cpu_backward`, 07 in `gpu_kernel` and `gpu_carry`; what a check does in `exercise`.
 """
 
+from vmamba_edu.checks.chunked_scans import chunked_scan
 from vmamba_edu.checks.continuous_systems import half_life, impulse_response, step_response, turning, two_buckets
 from vmamba_edu.checks.cpu_backward import saved_states, scan_gradient
 from vmamba_edu.checks.cpu_kernel import (
@@ -27,7 +28,7 @@ from vmamba_edu.checks.exercise import Exercise, Mistake, WrongAnswer
 from vmamba_edu.checks.gpu_carry import carry_kernel, join
 from vmamba_edu.checks.gpu_kernel import beyond_the_end, idle_processors, interpreted_time, scan_kernel, tile_kernel
 from vmamba_edu.checks.prediction import Prediction, compared
-from vmamba_edu.checks.scans import before_each, chunked_scan, combine, hillis_steele, who_wins, with_a_bend
+from vmamba_edu.checks.scans import before_each, combine, hillis_steele, who_wins, with_a_bend
 from vmamba_edu.checks.selection import (
     fixed_on_copying,
     initial_bias,

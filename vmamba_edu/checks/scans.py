@@ -1,6 +1,5 @@
-"""Lesson 05: pairs, two trees, and pieces with a carry."""
+"""Lesson 05: pairs, and two trees. The scan in pieces stands in `chunked_scans`."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -91,14 +90,14 @@ combine = Exercise(
 )
 
 
-def _draw_pairs(generator: torch.Generator, length: int) -> dict[str, Any]:
+def draw_pairs(generator: torch.Generator, length: int) -> dict[str, Any]:
     return {
         "a": 0.5 + torch.rand(length, generator=generator, dtype=torch.float64),
         "b": _randn(length, generator=generator),
     }
 
 
-def _recurrence(a: Tensor, b: Tensor) -> Tensor:
+def recurrence(a: Tensor, b: Tensor) -> Tensor:
     h, path = torch.zeros_like(b[0]), []
     for one_a, one_b in zip(a, b, strict=True):
         h = one_a * h + one_b
@@ -150,8 +149,8 @@ def _filled_up(a: Tensor, b: Tensor) -> Tensor:
 
 hillis_steele = Exercise(
     name="hillis_steele",
-    solution=_recurrence,
-    draw=lambda generator: _draw_pairs(generator, 11),  # no power of two: the last level must not be forgotten
+    solution=recurrence,
+    draw=lambda generator: draw_pairs(generator, 11),  # no power of two: the last level must not be forgotten
     output="h, (length,)",
     mistakes=(
         Mistake(
@@ -183,7 +182,7 @@ hillis_steele = Exercise(
         ),
         Mistake(
             "your result stands one place too late: h_t holds b_t already.",
-            lambda a, b: torch.cat([torch.zeros_like(b[:1]), _recurrence(a, b)[:-1]]),
+            lambda a, b: torch.cat([torch.zeros_like(b[:1]), recurrence(a, b)[:-1]]),
         ),
         Mistake(
             "only neighbours were joined, one level and no more.",
@@ -251,7 +250,7 @@ def _own_too(a: Tensor, b: Tensor) -> Pair:
 before_each = Exercise(
     name="before_each",
     solution=_before_each,
-    draw=lambda generator: _draw_pairs(generator, 32),  # fewer levels would not tell 2 · k from 2 ** k
+    draw=lambda generator: draw_pairs(generator, 32),  # fewer levels would not tell 2 · k from 2 ** k
     output="a and b, (length,) each: all that stands before a place, as one pair",
     mistakes=(
         Mistake(
@@ -284,93 +283,4 @@ before_each = Exercise(
         ),
     ),
     variants=(_sweeps, _by_halves),
-)
-
-
-def _draw_chunked(generator: torch.Generator) -> dict[str, Any]:
-    return {**_draw_pairs(generator, 11), "size": 4}
-
-
-def _in_pieces(a: Tensor, b: Tensor, size: int, follow: Callable[[Tensor, Tensor, Tensor], Pair]) -> Tensor:
-    """Each piece by itself; `follow(products, local, carry)` gives its h and the carry for the next."""
-    carry, pieces = torch.zeros_like(b[0]), []
-    for one_a, one_b in zip(a.split(size), b.split(size), strict=True):
-        h, carry = follow(one_a, _recurrence(one_a, one_b), carry)
-        pieces.append(h)
-    return torch.cat(pieces)
-
-
-def _right(a: Tensor, local: Tensor, carry: Tensor) -> Pair:
-    h = local + a.cumprod(0) * carry
-    return h, h[-1]
-
-
-def _all_pieces_at_once(a: Tensor, b: Tensor, size: int) -> Tensor:
-    """Local scans side by side, then the carries, then all results: how a kernel with many processors does it."""
-    missing = -len(a) % size
-    a, b = (torch.nn.functional.pad(one, (0, missing), value=fill).reshape(-1, size) for one, fill in ((a, 1), (b, 0)))
-    products, local = a.cumprod(1), torch.stack([_recurrence(*pair) for pair in zip(a, b, strict=True)])
-    ends = _recurrence(products[:, -1], local[:, -1])
-    carries = torch.cat([torch.zeros_like(ends[:1]), ends[:-1]])
-    return (local + products * carries[:, None]).flatten()[: local.numel() - missing]
-
-
-def _own_left_out(a: Tensor, local: Tensor, carry: Tensor) -> Pair:
-    h = local + torch.cat([torch.ones_like(a[:1]), a[:-1].cumprod(0)]) * carry
-    return h, h[-1]
-
-
-def _by_own_a(a: Tensor, local: Tensor, carry: Tensor) -> Pair:
-    h = local + a * carry
-    return h, h[-1]
-
-
-def _by_all(a: Tensor, local: Tensor, carry: Tensor) -> Pair:
-    h = local + math.prod(a) * carry
-    return h, h[-1]
-
-
-chunked_scan = Exercise(
-    name="chunked_scan",
-    solution=lambda a, b, size: _recurrence(a, b),
-    draw=_draw_chunked,
-    output="h, (length,)",
-    mistakes=(
-        Mistake(
-            "the carry is missing: every piece begins with an empty state.",
-            lambda a, b, size: _in_pieces(a, b, size, lambda a, local, carry: (local, carry)),
-        ),
-        Mistake(
-            "the carry does not fade: within a piece it has been multiplied by every a until there.",
-            lambda a, b, size: _in_pieces(a, b, size, lambda a, local, carry: (local + carry, (local + carry)[-1])),
-        ),
-        Mistake(
-            "the carry meets the a of its place only. It has passed all places of the piece before too: that is a "
-            "product, torch.cumprod.",
-            lambda a, b, size: _in_pieces(a, b, size, _by_own_a),
-        ),
-        Mistake(
-            "you hand on the end of the piece by itself; what came into that piece is lost. The carry is its last h, "
-            "with everything in it.",
-            lambda a, b, size: _in_pieces(
-                a, b, size, lambda a, local, carry: (local + a.cumprod(0) * carry, local[-1])
-            ),
-        ),
-        Mistake(
-            "your product is one place late: the first place of a piece already lets the carry fade once.",
-            lambda a, b, size: _in_pieces(a, b, size, _own_left_out),
-        ),
-        Mistake(
-            "the carry fades by the whole piece at each of its places. At place k it has met k + 1 of them.",
-            lambda a, b, size: _in_pieces(a, b, size, _by_all),
-        ),
-        Mistake(
-            "the last piece is missing. It is shorter than the others where size does not divide the length.",
-            lambda a, b, size: _recurrence(a, b)[: len(a) // size * size],
-        ),
-    ),
-    variants=(
-        lambda a, b, size: _in_pieces(a, b, size, _right),
-        _all_pieces_at_once,
-    ),
 )

@@ -28,7 +28,7 @@ class DropPath(nn.Module):
         return f"rate={self.rate:.3g}"
 
 
-def draw_kept(x: Float[Tensor, "batch length dim"], keep: float) -> Bool[Tensor, "batch"]:
+def draw_kept(x: Float[Tensor, "batch length dim"], keep: float) -> Bool[Tensor, " batch"]:
     """Which samples are kept, each with probability `keep`, by torch's generator of the device of x."""
     return torch.rand(len(x), device=x.device) < keep
 

@@ -80,7 +80,7 @@ def inflate_kernel(
     return torch.einsum("dchw,t->dcthw", kernel, weights.to(kernel))
 
 
-def rank_pooling_weights(frames: int) -> Float[Tensor, "frames"]:
+def rank_pooling_weights(frames: int) -> Float[Tensor, " frames"]:
     """α_t / T with α_t = 2 (T - t + 1) - (T + 1) (H_T - H_{t-1}), t = 1 … T, H the harmonic numbers. They sum to 0."""
     t = torch.arange(1, frames + 1, dtype=torch.float64)
     still_to_come = (1 / t).flip(0).cumsum(0).flip(0)  # H_T - H_{t-1}

@@ -61,9 +61,9 @@ class ScanArguments(TypedDict):
     A: Float[Tensor, "inner state"]
     B: Float[Tensor, "batch state length"]
     C: Float[Tensor, "batch state length"]
-    D: Float[Tensor, "inner"]
+    D: Float[Tensor, " inner"]
     z: Float[Tensor, "batch inner length"]
-    delta_bias: Float[Tensor, "inner"]
+    delta_bias: Float[Tensor, " inner"]
     delta_softplus: bool
 
 

@@ -28,7 +28,7 @@ def temporal_order(grid: Grid, cls_index: int, device: torch.device | None = Non
     return TokenOrder(there, inverse(there))
 
 
-def insert_cls(order: Int64[Tensor, "patches"], index: int) -> Int64[Tensor, "length"]:
+def insert_cls(order: Int64[Tensor, " patches"], index: int) -> Int64[Tensor, " length"]:
     """The same order for a sequence in which [cls] stands at `index` and is read at `index`."""
     order = order + (order >= index)
     return torch.cat([order[:index], order.new_full((1,), index), order[index:]])

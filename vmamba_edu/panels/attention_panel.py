@@ -102,16 +102,13 @@ class ImpliedAttention(Panel[State, View]):
             )
             for name, size in sizes.items()
         }
-        choices = {"direction": [(f"{name} direction{'s' * (name == 'both')}", name) for name in DIRECTIONS]}
-        choices["weights"] = [(words, name) for name, words in CHOICES.items()]
+        directions = [(f"{name} direction{'s' * (name == 'both')}", name) for name in DIRECTIONS]
+        choices = {"direction": ("scans read", directions)}
+        choices["weights"] = ("weights", [(words, name) for name, words in CHOICES.items()])
         if any(isinstance(model, VideoMambaPro) for model in self.models.models.values()):
-            choices["variant"] = [(name.replace("_", " "), name) for name in VARIANTS]
-        choices["matrix"] = [(name, name) for name in self.models.models]
-        words = {"direction": "scans read", "weights": "weights", "variant": "Pro variant", "matrix": "matrix of"}
-        for name, options in choices.items():
-            controls[name] = ipywidgets.Dropdown(
-                options=options, value=getattr(state, name), description=words[name], layout={"width": "19em"}
-            )
+            choices["variant"] = ("Pro variant", [(name.replace("_", " "), name) for name in VARIANTS])
+        choices["matrix"] = ("matrix of", [(name, name) for name in self.models.models])
+        controls |= self.lists(choices)
         if self.models.channels:
             controls["channel"] = ipywidgets.BoundedIntText(
                 state.channel, 0, self.models.channels - 1, description="channel", layout={"width": "10em"}

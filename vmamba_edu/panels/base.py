@@ -89,6 +89,17 @@ class Panel(ABC, Generic[S, V]):
     def code(self) -> str:
         """Python that reproduces the current view."""
 
+    def lists(
+        self, choices: Mapping[str, tuple[str, Sequence[tuple[str, Any]]]], width: str = "19em"
+    ) -> dict[str, ipywidgets.ValueWidget]:
+        """A drop-down list for each of some fields: the words in front of it, and what it offers by name."""
+        return {
+            name: ipywidgets.Dropdown(
+                options=options, value=getattr(self.state, name), description=words, layout={"width": width}
+            )
+            for name, (words, options) in choices.items()
+        }
+
     def arrange(self) -> ipywidgets.Box:
         """Controls above, view, sentence below."""
         above = ipywidgets.HBox([*self.controls.values(), self.copy], layout={"flex_flow": "row wrap"})

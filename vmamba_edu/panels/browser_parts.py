@@ -1,6 +1,7 @@
-"""The two things that only the browser can do for a panel: reach the clipboard, and know how wide the panel is."""
+"""What the browser does for a panel by itself: reach the clipboard, know how wide the panel is, and play."""
 
 import anywidget
+import ipywidgets
 import traitlets
 
 COPY = """
@@ -75,3 +76,20 @@ class CopyButton(anywidget.AnyWidget):
     _esm = COPY
     label = traitlets.Unicode("Copy as code").tag(sync=True)
     text = traitlets.Unicode("").tag(sync=True)
+
+
+class Player:
+    """Play, pause and stop for a slider, and how fast. The browser counts, and the slider follows.
+
+    Args:
+        slider: what is played, from its least value to its greatest.
+        milliseconds: of a step, at which speed; the second one is taken at first.
+    """
+
+    def __init__(self, slider: ipywidgets.IntSlider, milliseconds: tuple[int, int, int]):
+        options = list(zip(("slow", "medium", "fast"), milliseconds, strict=True))
+        usual = milliseconds[1]
+        self.play = ipywidgets.Play(slider.value, min=0, max=slider.max, interval=usual, show_repeat=False)
+        self.speed = ipywidgets.Dropdown(options=options, value=usual, layout={"width": "7em"})
+        ipywidgets.jslink((self.play, "value"), (slider, "value"))
+        ipywidgets.link((self.speed, "value"), (self.play, "interval"))

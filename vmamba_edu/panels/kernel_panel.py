@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from matplotlib.figure import Figure
 from plotly.subplots import make_subplots
 
+from vmamba_edu.analysis.scan_work import TYPICAL, Machine, measure_machine
 from vmamba_edu.palette import BLUE, INK, VERMILLION
 from vmamba_edu.panels.background import Background
 from vmamba_edu.panels.base import Panel
@@ -26,7 +27,6 @@ from vmamba_edu.panels.kernel_traffic import (
     chunks_of,
     compute,
 )
-from vmamba_edu.panels.scan_work import TYPICAL, Machine, measure_machine
 
 __all__ = ["Kernel", "State", "View", "compute"]
 
@@ -71,16 +71,9 @@ class Kernel(Panel[State, View]):
         super().__init__(State(dim, length, state, chunk, machine))
 
     def make_controls(self) -> dict[str, ipywidgets.ValueWidget]:
-        choices = {"dim": ("channels", DIMS), "length": ("tokens", LENGTHS), "state": ("states", STATES)}
-        controls: dict[str, ipywidgets.ValueWidget] = {
-            name: ipywidgets.Dropdown(
-                options=[(str(one), one) for one in options],
-                value=getattr(self.state, name),
-                description=words,
-                layout={"width": "13em"},
-            )
-            for name, (words, options) in choices.items()
-        }
+        sizes = {"dim": ("channels", DIMS), "length": ("tokens", LENGTHS), "state": ("states", STATES)}
+        choices = {name: (words, [(str(one), one) for one in all_]) for name, (words, all_) in sizes.items()}
+        controls = self.lists(choices, "13em")
         controls["chunk"] = ipywidgets.IntSlider(
             self.state.chunk, 0, chunks_of(self.state.length), description="chunks read", layout={"width": "100%"}
         )
@@ -196,5 +189,5 @@ class Kernel(Panel[State, View]):
         sizes = f"dim={state.dim}, length={state.length}, state={state.state}, chunk={state.chunk}"
         if state.machine == TYPICAL:
             return f"from vmamba_edu import panels\n\npanels.kernel({sizes})"
-        head = "from vmamba_edu import panels\nfrom vmamba_edu.panels.scan_work import Machine\n\n"
+        head = "from vmamba_edu import panels\nfrom vmamba_edu.analysis.scan_work import Machine\n\n"
         return f"{head}machine = {state.machine!r}\npanels.kernel({sizes}, machine=machine)"

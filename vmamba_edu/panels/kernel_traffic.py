@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vmamba_edu.panels.scan_work import (
+from vmamba_edu.analysis.scan_work import (
     NUMBER,
     TYPICAL,
     Machine,

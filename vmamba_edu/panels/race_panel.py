@@ -9,10 +9,10 @@ import plotly.graph_objects as go
 from matplotlib.figure import Figure
 from plotly.subplots import make_subplots
 
+from vmamba_edu.analysis.engine_runs import STRIP, Job, Run, run
 from vmamba_edu.palette import BLUE, INK, MARK, PURPLE, SEQUENTIAL, VERMILLION
 from vmamba_edu.panels.background import Background
 from vmamba_edu.panels.base import Panel
-from vmamba_edu.panels.engine_runs import STRIP, Job, Run, run
 from vmamba_edu.panels.kernel_traffic import amount
 from vmamba_edu.panels.race_results import DIMS, ENGINES, LENGTHS, STATES, Lane, State, View, compute, to_run
 
@@ -63,17 +63,12 @@ class EngineRace(Panel[State, View]):
 
     def make_controls(self) -> dict[str, ipywidgets.ValueWidget]:
         passes = [("forward", False), ("forward and backward", True)]
-        choices = {
+        choices: dict[str, tuple[str, list[tuple[str, Any]]]] = {
             "dim": ("channels", [(str(one), one) for one in DIMS]),
             "state": ("states", [(str(one), one) for one in STATES]),
             "training": ("pass", passes),
         }
-        controls: dict[str, ipywidgets.ValueWidget] = {
-            name: ipywidgets.Dropdown(
-                options=options, value=getattr(self.state, name), description=words, layout={"width": "16em"}
-            )
-            for name, (words, options) in choices.items()
-        }
+        controls = self.lists(choices, "16em")
         controls["length"] = ipywidgets.SelectionSlider(
             options=LENGTHS, value=self.state.length, description="tokens", layout={"width": "100%"}
         )
@@ -100,7 +95,7 @@ class EngineRace(Panel[State, View]):
         for column, trace in self._traces():
             figure.add_trace((go.Heatmap if column == 1 else go.Bar)(**trace), row=1, col=column)
         figure.update_xaxes(title="token", row=1, col=1)
-        log = {"type": "log", "gridcolor": "#EEEEEE", "exponentformat": "power", "dtick": 1}
+        log = {"type": "log", "gridcolor": "#EEEEEE", "exponentformat": "power", "dtick": 2}
         figure.update_xaxes(range=[-2, 5], **log, row=1, col=2)
         figure.update_xaxes(range=[-2, 4], **log, row=1, col=3)
         figure.update_yaxes(autorange="reversed")
@@ -187,8 +182,8 @@ class EngineRace(Panel[State, View]):
         words = ", ".join(f"{name}={value!r}" for name, value in chosen.items())
         if not self.state.runs:
             return f"from vmamba_edu import panels\n\npanels.engine_race({words})"
-        head = "from vmamba_edu import panels\nfrom vmamba_edu.panels.engine_runs import Job, Run\n"
-        head += "from vmamba_edu.panels.scan_work import Shape\n\n"
+        head = "from vmamba_edu import panels\nfrom vmamba_edu.analysis.engine_runs import Job, Run\n"
+        head += "from vmamba_edu.analysis.scan_work import Shape\n\n"
         runs = "".join(f"    {one!r},\n" for one in self.state.runs)
         return f"{head}runs = (\n{runs})\npanels.engine_race({words}, runs=runs)"
 

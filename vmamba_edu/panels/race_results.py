@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vmamba_edu.panels.engine_runs import Job, Run
-from vmamba_edu.panels.scan_work import Shape
+from vmamba_edu.analysis.engine_runs import Job, Run
+from vmamba_edu.analysis.scan_work import Shape
 
 ENGINES = ("reference", "associative", "numba", "triton")
 DIMS = (8, 64, 192, 384)

@@ -85,19 +85,15 @@ class MemoryScaling(Panel[State, View]):
 
     def make_controls(self) -> dict[str, ipywidgets.ValueWidget]:
         passes = [("forward", False), ("forward and backward", True)]
-        choices = {
-            "scan": ("scan", [(name, name) for name in SCANS]),
-            "attention": ("attention", [(name, name) for name in ATTENTIONS]),
-            "size": ("size", [(f"{size} × {size} pixels", size) for size in SIZES]),
-            "precision": ("precision", [(name, name) for name in BYTES]),
-            "training": ("pass", passes),
-        }
-        controls: dict[str, ipywidgets.ValueWidget] = {
-            name: ipywidgets.Dropdown(
-                options=options, value=getattr(self.state, name), description=words, layout={"width": "19em"}
-            )
-            for name, (words, options) in choices.items()
-        }
+        controls = self.lists(
+            {
+                "scan": ("scan", [(name, name) for name in SCANS]),
+                "attention": ("attention", [(name, name) for name in ATTENTIONS]),
+                "size": ("size", [(f"{size} × {size} pixels", size) for size in SIZES]),
+                "precision": ("precision", [(name, name) for name in BYTES]),
+                "training": ("pass", passes),
+            }
+        )
         controls["frames"] = ipywidgets.SelectionSlider(
             options=FRAMES, value=self.state.frames, description="frames", layout={"width": "100%"}
         )

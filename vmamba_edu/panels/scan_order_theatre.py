@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from vmamba_edu.palette import BLUE, GREEN, INK, PURPLE, QUIET, SEQUENTIAL, VERMILLION
 from vmamba_edu.panels.base import Panel
+from vmamba_edu.panels.browser_parts import Player
 from vmamba_edu.panels.clip_strip import ClipStrip
 from vmamba_edu.panels.memory_of_readings import memory_of
 from vmamba_edu.panels.memory_strips import COLOURS_SAY, MemoryStrips, colours
@@ -117,16 +118,9 @@ class ScanOrders(Panel[State, View]):
 
     def arrange(self) -> ipywidgets.Box:
         slider = self.controls["position"]
-        self.play = ipywidgets.Play(
-            self.state.position, min=0, max=self.view.length - 1, interval=200, show_repeat=False
-        )
-        self.speed = ipywidgets.Dropdown(
-            options=[("slow", 500), ("medium", 200), ("fast", 80)], value=200, layout={"width": "7em"}
-        )
-        ipywidgets.jslink((self.play, "value"), (slider, "value"))
-        ipywidgets.link((self.speed, "value"), (self.play, "interval"))
+        self.player = Player(slider, (500, 200, 80))
         chosen = [control for name, control in self.controls.items() if name != "position"]
-        choices = [*chosen, self.play, self.speed, self.copy]
+        choices = [*chosen, self.player.play, self.player.speed, self.copy]
         return ipywidgets.VBox(
             [ipywidgets.HBox(choices, layout={"flex_flow": "row wrap"}), slider, self.canvas, self.caption]
         )

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vmamba_edu.palette import INK
 from vmamba_edu.panels.base import Panel
+from vmamba_edu.panels.browser_parts import Player
 from vmamba_edu.panels.scan_tree_drawing import axes_of, table, traces
 from vmamba_edu.panels.scan_tree_steps import (
     LEAST,
@@ -91,21 +92,17 @@ class ScanTree(Panel[State, View]):
 
     def arrange(self) -> ipywidgets.Box:
         slider = self.controls["step"]
-        self.play = ipywidgets.Play(self.state.step, min=0, max=self.view.last_step, interval=800, show_repeat=False)
-        self.speed = ipywidgets.Dropdown(
-            options=[("slow", 1500), ("medium", 800), ("fast", 300)], value=800, layout={"width": "7em"}
-        )
-        ipywidgets.jslink((self.play, "value"), (slider, "value"))
-        ipywidgets.link((self.speed, "value"), (self.play, "interval"))
+        self.player = Player(slider, (1500, 800, 300))
         row = {"flex_flow": "row wrap"}
-        choices = [self.controls["scan"], self.controls["length"], self.play, self.speed, self.copy]
+        played = [self.player.play, self.player.speed]
+        choices = [self.controls["scan"], self.controls["length"], *played, self.copy]
         own = ipywidgets.HBox([self.controls["own_a"], self.controls["own_b"]], layout=row)
         return ipywidgets.VBox([ipywidgets.HBox(choices, layout=row), own, slider, self.canvas, self.caption])
 
     def show(self, **changes: Any) -> None:
         """As every panel; `length` cuts or continues the pairs, `own_a` and `own_b` are numbers as one types them."""
         super().show(**self._in_terms_of_the_state(changes))
-        for one in (self.controls["step"], self.play):
+        for one in (self.controls["step"], self.player.play):
             if one.max != self.view.last_step:
                 one.max = self.view.last_step
         for name, control in self.controls.items():

@@ -78,7 +78,7 @@ class Tokeniser(Panel[State, View]):
         self.staged = self._stage()
 
     def make_controls(self) -> dict[str, ipywidgets.ValueWidget]:
-        lists: dict[str, tuple[str, list[tuple[str, Any]]]] = {
+        choices: dict[str, tuple[str, list[tuple[str, Any]]]] = {
             "sampling": ("frames", [(name, name) for name in SAMPLINGS]),
             "stride": ("take", [(_every(n), n) for n in STRIDES]),
             "size": ("pixels", [(f"{n} × {n}", n) for n in SIZES]),
@@ -88,12 +88,7 @@ class Tokeniser(Panel[State, View]):
                 [("1 frame: patches" if n == 1 else f"{n} frames: tubelets", n) for n in TUBELETS],
             ),
         }
-        controls: dict[str, ipywidgets.ValueWidget] = {
-            name: ipywidgets.Dropdown(
-                options=options, value=getattr(self.state, name), description=words, layout={"width": "18em"}
-            )
-            for name, (words, options) in lists.items()
-        }
+        controls = self.lists(choices, "18em")
         controls["clip"] = ipywidgets.BoundedIntText(
             self.state.clip, 0, CLIPS - 1, description="clip", layout={"width": "10em"}
         )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 def zero_order_hold_dense(
     A: Tensor, B: Tensor, delta: float
-) -> tuple[Float[Tensor, "state state"], Float[Tensor, "state"]]:
+) -> tuple[Float[Tensor, "state state"], Float[Tensor, " state"]]:
     """Ā = exp(ΔA) and B̄ = A⁻¹ (exp(ΔA) - I) B, from one exponential and without the inverse, so A may be singular.
 
     An input that is held constant is a further state that never changes: x' = 0. The exponential of the larger matrix
@@ -23,7 +23,7 @@ def zero_order_hold_dense(
     return exponential[:states, :states], exponential[:states, states]
 
 
-def bilinear_dense(A: Tensor, B: Tensor, delta: float) -> tuple[Float[Tensor, "state state"], Float[Tensor, "state"]]:
+def bilinear_dense(A: Tensor, B: Tensor, delta: float) -> tuple[Float[Tensor, "state state"], Float[Tensor, " state"]]:
     """Ā = (I - ΔA/2)⁻¹ (I + ΔA/2) and B̄ = (I - ΔA/2)⁻¹ ΔB, by solving rather than inverting."""
     identity = torch.eye(_states(A, B), dtype=A.dtype, device=A.device)
     half = delta / 2 * A

@@ -14,7 +14,7 @@ from torch import Tensor
 
 def hippo_legs(
     num_states: int, dtype: torch.dtype = torch.float64
-) -> tuple[Float[Tensor, "state state"], Float[Tensor, "state"]]:
+) -> tuple[Float[Tensor, "state state"], Float[Tensor, " state"]]:
     """A and B of HiPPO-LegS: A[n, k] = -√(2n+1) √(2k+1) below the diagonal, -(n+1) on it, 0 above; B[n] = √(2n+1).
 
     Source: HiPPO (arXiv 2008.07669) theorem 2; S4 (arXiv 2111.00396) eq. 2 uses it in a system that does not change
@@ -27,7 +27,7 @@ def hippo_legs(
     return -(below + torch.diag(n + 1)), root
 
 
-def legs_memory(x: Float[Tensor, "length"], num_states: int) -> Float[Tensor, "length state"]:
+def legs_memory(x: Float[Tensor, " length"], num_states: int) -> Float[Tensor, "length state"]:
     """The states of HiPPO-LegS after each sample of x: the whole past so far, in `num_states` numbers.
 
     The system stretches its time with the past it holds: h' = (A h + B x) / t. It is followed by the bilinear rule with
@@ -43,7 +43,7 @@ def legs_memory(x: Float[Tensor, "length"], num_states: int) -> Float[Tensor, "l
     return torch.stack(history)
 
 
-def legs_reconstruction(h: Float[Tensor, "state"], length: int) -> Float[Tensor, "length"]:
+def legs_reconstruction(h: Float[Tensor, " state"], length: int) -> Float[Tensor, " length"]:
     """What a state of `legs_memory` says of the `length` samples that it has read: Σ_n h_n √(2n+1) P_n(position).
 
     Position runs over the past from -1 (the first sample) to 1 (now); P_n is Legendre's polynomial of degree n.
@@ -57,7 +57,7 @@ def legs_reconstruction(h: Float[Tensor, "state"], length: int) -> Float[Tensor,
     return past
 
 
-def s4d_real(num_states: int, dtype: torch.dtype = torch.float64) -> Float[Tensor, "state"]:
+def s4d_real(num_states: int, dtype: torch.dtype = torch.float64) -> Float[Tensor, " state"]:
     """A[n] = -(n + 1): the diagonal of `hippo_legs`. Mamba and VideoMamba start every channel from it.
 
     Source: S4D (arXiv 2206.11893) §4.1; Mamba (arXiv 2312.00752) §3.6.
@@ -66,7 +66,7 @@ def s4d_real(num_states: int, dtype: torch.dtype = torch.float64) -> Float[Tenso
     return -torch.arange(1, num_states + 1, dtype=dtype)
 
 
-def s4d_lin(num_states: int) -> Complex[Tensor, "state"]:
+def s4d_lin(num_states: int) -> Complex[Tensor, " state"]:
     """A[n] = -1/2 + i π n, complex128: states that all fade alike and turn at the frequencies of a Fourier series.
 
     Source: S4D (arXiv 2206.11893) eq. 9.
@@ -78,7 +78,7 @@ def s4d_lin(num_states: int) -> Complex[Tensor, "state"]:
 
 def mamba_delta_bias(
     dim: int, generator: torch.Generator, *, smallest: float = 1e-3, largest: float = 0.1
-) -> Float[Tensor, "dim"]:
+) -> Float[Tensor, " dim"]:
     """The bias whose softplus is Mamba's first Δ: drawn between `smallest` and `largest`, evenly in its logarithm.
 
     VideoMamba's released code draws these too and then overwrites them with 0, so that its Δ starts at softplus(0) =

@@ -40,8 +40,8 @@ class Level:
 
     phase: Literal["forward", "reduce", "distribute", "finish"]
     joins: tuple[tuple[int, int], ...]
-    a: Float[Tensor, "length"]
-    b: Float[Tensor, "length"]
+    a: Float[Tensor, " length"]
+    b: Float[Tensor, " length"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ class ScanTrace:
     """A scan, level by level; `h` is its result."""
 
     levels: tuple[Level, ...]
-    h: Float[Tensor, "length"]
+    h: Float[Tensor, " length"]
 
     @property
     def depth(self) -> int:

@@ -38,7 +38,7 @@ def select(
     x: Float[Tensor, "*batch length dim"],
     x_weight: Float[Tensor, "rank_and_two_states dim"],
     dt_weight: Float[Tensor, "dim rank"],
-    dt_bias: Float[Tensor, "dim"],
+    dt_bias: Float[Tensor, " dim"],
 ) -> Selected:
     """Δ, B and C from the tokens (Mamba algorithm 2, lines 2 to 4).
 

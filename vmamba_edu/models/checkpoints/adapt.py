@@ -112,6 +112,6 @@ def rows_of_classes(had: int, wanted: int, classes: Sequence[int] | None) -> lis
     return list(range(KINETICS_400)) if (had, wanted) == (KINETICS_710, KINETICS_400) else None
 
 
-def take_rows(head: Float[Tensor, "classes *dim"], rows: Sequence[int]) -> Float[Tensor, "chosen *dim"]:
+def take_rows(head: Float[Tensor, " classes *dim"], rows: Sequence[int]) -> Float[Tensor, " chosen *dim"]:
     """The rows of a head's weight or bias, in this order."""
     return head[torch.as_tensor(list(rows), dtype=torch.long)]

@@ -24,9 +24,9 @@ import torch
 from torch import Tensor
 
 from vmamba_edu.analysis import observed_cost
-from vmamba_edu.panels.scan_work import Shape, draw_scan, naive_scan
+from vmamba_edu.analysis.scan_work import Shape, draw_scan, naive_scan
 
-CHILD = "from vmamba_edu.panels import engine_runs; engine_runs.answer()"
+CHILD = "from vmamba_edu.analysis import engine_runs; engine_runs.answer()"
 CONTENDERS = ("naive", "reference", "associative", "numba", "triton", "attention")
 STRIP = 64
 """Pieces of the sequence, at most, whose largest error is kept."""
@@ -108,7 +108,7 @@ def _ask(names: str, request: str, timeout: float, stopped: threading.Event | No
     pipes: Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     with subprocess.Popen([sys.executable, "-c", CHILD], text=True, env=_environment(), **pipes) as child:
         try:
-            said, complained = observed_cost._talk(child, request, timeout, stopped)
+            said, complained = observed_cost.talk(child, request, timeout, stopped)
         except subprocess.TimeoutExpired as error:
             raise RuntimeError(f"{names} took longer than {timeout:g} s and was ended") from error
         finally:
@@ -123,7 +123,7 @@ def _ask(names: str, request: str, timeout: float, stopped: threading.Event | No
 
 def _environment() -> dict[str, str]:
     """Of the fresh process: memory that is freed goes back, and Triton is interpreted where there is no GPU."""
-    path = os.pathsep.join(observed_cost._where_packages_are())
+    path = os.pathsep.join(observed_cost.where_packages_are())
     environment = {**os.environ, **observed_cost.MALLOC, "PYTHONPATH": path}
     environment.pop("TRITON_INTERPRET", None)
     return environment if torch.cuda.is_available() else environment | {"TRITON_INTERPRET": "1"}
@@ -143,7 +143,7 @@ def _do(job: Job, seconds_each: float, compare: bool) -> dict[str, Any]:
     arguments = _arguments(job, device)
     call = _runner(job, device, arguments)
     gc.collect()
-    before, peak = observed_cost._memory_of(call, device)
+    before, peak = observed_cost.memory_of(call, device)
     seconds = _seconds(call, device, seconds_each)
     where = {"cuda": "GPU"}.get(device, "interpreted" if job.engine == "triton" else "")
     label = f"{job.engine} ({where})" if where else job.engine

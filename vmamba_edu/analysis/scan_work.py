@@ -149,7 +149,7 @@ def measure_machine(moved: int = 2**27) -> Machine:
     Raises:
         ImportError: Numba, with which the arithmetic is measured, is not installed.
     """
-    from vmamba_edu.panels.machine_rates import copy_rate, exponential_rate, multiply_add_rate
+    from vmamba_edu.analysis.machine_rates import copy_rate, exponential_rate, multiply_add_rate
 
     threads = torch.get_num_threads()
     words = f"this machine, {threads} thread{'s' * (threads > 1)}, measured"

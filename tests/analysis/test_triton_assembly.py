@@ -8,8 +8,8 @@ pytest.importorskip("triton", reason="needs triton")
 
 import triton_answers as answers
 
-from vmamba_edu.panels.gpu_results import gpu_table
-from vmamba_edu.panels.triton_assembly import Assembly, assembly
+from vmamba_edu.analysis.gpu_results import gpu_table
+from vmamba_edu.analysis.triton_assembly import Assembly, assembly
 
 TYPES = dict.fromkeys(("decay", "end", "initial", "starts"), "*fp32") | {"segments": "i32", "dim": "i32"}
 

@@ -1,0 +1,31 @@
+"""One direction's arguments as the fast engines get them: all of selective_scan's, validated, none left out."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+
+class Direction(NamedTuple):
+    """The arguments of a scan, in the order of `vmamba::selective_scan`."""
+
+    u: Tensor
+    delta: Tensor
+    A: Tensor
+    B: Tensor
+    C: Tensor
+    D: Tensor | None
+    z: Tensor | None
+    delta_bias: Tensor | None
+    initial_state: Tensor | None
+    delta_softplus: bool
+    reverse: bool
+    exclude_self: bool
+
+
+def both_directions(arguments: Sequence[Any]) -> list[Direction]:
+    """A forward and a reversed scan, from nine tensors of each, softplus of each, exclude_self of each."""
+    softplus, softplus_reversed, exclude_self, exclude_self_reversed = arguments[18:]
+    forward = (*arguments[:9], softplus, False, exclude_self)
+    backward = (*arguments[9:18], softplus_reversed, True, exclude_self_reversed)
+    return [Direction._make(forward), Direction._make(backward)]
