@@ -88,7 +88,7 @@ def listening() -> Iterator[Listener]:
 
 def answers(panel: Any, listener: Listener, most: int = 12) -> dict[str, list[float]]:
     """Seconds from each change to the last message of it, by control; at most so many changes each."""
-    from vmamba_edu.panels.playable import values_of
+    from vmamba_edu.panels.parts.playable import values_of
 
     found: dict[str, list[float]] = {}
     for field, control in panel.controls.items():

@@ -24,7 +24,7 @@ from vmamba_kernels import selective_scan
 import vmamba_edu
 from vmamba_edu import checks, panels
 from vmamba_edu.analysis import scan_matrix
-from vmamba_edu.panels.decay_shares import Steps
+from vmamba_edu.panels.computed.decay_shares import Steps
 from vmamba_edu.pictures import curves, show
 from vmamba_edu.ssm import (
     CopyingModel,

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 
 from vmamba_edu import panels
 from vmamba_edu.panels.base import Panel
-from vmamba_edu.panels.claims import CLAIMS, lines
-from vmamba_edu.panels.playable import MOST, labels_of, main_control, values_of
+from vmamba_edu.panels.parts.claims import CLAIMS, lines
+from vmamba_edu.panels.parts.playable import MOST, labels_of, main_control, values_of
 
 
 @dataclass(frozen=True)

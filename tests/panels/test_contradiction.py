@@ -13,11 +13,11 @@ from small_transformers import shaken, small_clip_model
 
 from vmamba_edu import panels
 from vmamba_edu.analysis import decay_of, implied_attention
-from vmamba_edu.panels import how_far_back
-from vmamba_edu.panels.attention_of_models import SideBySide
-from vmamba_edu.panels.contradiction_pairs import State, View, best_A_bar, compute, products
-from vmamba_edu.panels.how_far_back import HowFarBack
-from vmamba_edu.panels.models_side_by_side import pixels_for
+from vmamba_edu.panels.computed import how_far_back
+from vmamba_edu.panels.computed.attention_of_models import SideBySide
+from vmamba_edu.panels.computed.contradiction_pairs import State, View, best_A_bar, compute, products
+from vmamba_edu.panels.computed.how_far_back import HowFarBack
+from vmamba_edu.panels.computed.models_side_by_side import pixels_for
 
 SEQUENCES = st.text("ab", min_size=2, max_size=9)
 

@@ -11,7 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vmamba_edu import panels
-from vmamba_edu.panels.discretisation_curves import DELTAS, DURATION, OMEGA, SIGNALS, State, compute, continuous
+from vmamba_edu.panels.computed.discretisation_curves import (
+    DELTAS,
+    DURATION,
+    OMEGA,
+    SIGNALS,
+    State,
+    compute,
+    continuous,
+)
 
 real_parts, imaginary_parts = st.floats(-6, -0.1), st.floats(-10, 10)
 

@@ -10,7 +10,7 @@ import torch
 from vmamba_edu import panels
 from vmamba_edu.analysis.engine_runs import Job, Run, run, run_all
 from vmamba_edu.analysis.scan_work import Shape
-from vmamba_edu.panels.race_results import ENGINES, State, compute, job_of, refusal, to_run
+from vmamba_edu.panels.computed.race_results import ENGINES, State, compute, job_of, refusal, to_run
 
 TIMES = {"reference": 0.03, "associative": 0.2, "numba": 0.001, "triton": 1.0}
 

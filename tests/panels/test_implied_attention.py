@@ -13,13 +13,13 @@ from vmamba_kernels.reference import step_size
 
 from vmamba_edu import create_model, panels
 from vmamba_edu.analysis import block_scan_arguments, implied_attention
-from vmamba_edu.panels import attention_readings
-from vmamba_edu.panels.attention_of_models import Look, SideBySide
 from vmamba_edu.panels.attention_panel import State, compute
-from vmamba_edu.panels.attention_readings import busiest_patch
-from vmamba_edu.panels.film import IN_A_LINE, Film, roots
-from vmamba_edu.panels.models_side_by_side import fresh_models, pixels_for, with_variant
-from vmamba_edu.panels.small_models import default_clip
+from vmamba_edu.panels.computed import attention_readings
+from vmamba_edu.panels.computed.attention_of_models import Look, SideBySide
+from vmamba_edu.panels.computed.attention_readings import busiest_patch
+from vmamba_edu.panels.computed.models_side_by_side import fresh_models, pixels_for, with_variant
+from vmamba_edu.panels.computed.small_models import default_clip
+from vmamba_edu.panels.parts.film import IN_A_LINE, Film, roots
 from vmamba_edu.scan_orders import PLANS
 
 GRID = (2, 2, 2)
@@ -87,7 +87,7 @@ def test_rows_of_a_scan_are_those_of_its_matrix(plan, direction):
 def test_channels_are_averaged_in_pieces(monkeypatch):
     models = alone(shaken(small_model()), frames(2, 16, 16))
     whole, _ = models.rows("it", range(8), Look())
-    monkeypatch.setattr("vmamba_edu.panels.attention_of_models.AT_ONCE", 5 * 8 * 9)
+    monkeypatch.setattr("vmamba_edu.panels.computed.attention_of_models.AT_ONCE", 5 * 8 * 9)
     np.testing.assert_allclose(models.rows("it", range(8), Look())[0], whole, rtol=1e-6)
 
 

@@ -18,7 +18,7 @@ from vmamba_edu.analysis.scan_work import (
     naive_scan,
     naive_work,
 )
-from vmamba_edu.panels.kernel_traffic import CHUNK, TENSORS, State, amount, chunks_of, compute, traffic
+from vmamba_edu.panels.computed.kernel_traffic import CHUNK, TENSORS, State, amount, chunks_of, compute, traffic
 
 FAST = Machine("a machine of the test, measured", 1e12, 1e12, 1e12)
 

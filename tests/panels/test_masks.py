@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from vmamba_edu import panels
 from vmamba_edu.masking import NAMES, make_mask
 from vmamba_edu.models.digit_teacher import digit_teacher
-from vmamba_edu.panels.masks_of_clips import WIDTH, State, attention_of_teacher, compute, taps
-from vmamba_edu.panels.small_models import default_clip
+from vmamba_edu.panels.computed.masks_of_clips import WIDTH, State, attention_of_teacher, compute, taps
+from vmamba_edu.panels.computed.small_models import default_clip
 from vmamba_edu.video import clip_to_tensor
 
 GRID = (3, 4, 5)

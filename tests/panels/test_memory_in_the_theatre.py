@@ -14,10 +14,10 @@ from vmamba_kernels.reference import step_size
 
 from vmamba_edu import panels
 from vmamba_edu.analysis import hidden_states
-from vmamba_edu.panels.memory_of_readings import memory_of
-from vmamba_edu.panels.memory_strips import colours
-from vmamba_edu.panels.scan_order_readings import State, compute
-from vmamba_edu.panels.small_models import as_pixels, default_clip, fresh_model, with_plan
+from vmamba_edu.panels.computed.memory_of_readings import memory_of
+from vmamba_edu.panels.computed.scan_order_readings import State, compute
+from vmamba_edu.panels.computed.small_models import as_pixels, default_clip, fresh_model, with_plan
+from vmamba_edu.panels.parts.memory_strips import colours
 from vmamba_edu.scan_orders import PLANS
 
 GRID = (2, 2, 2)

@@ -8,7 +8,7 @@ import pytest
 
 from vmamba_edu import panels
 from vmamba_edu.analysis import Observed, cost
-from vmamba_edu.panels.scaling_curves import (
+from vmamba_edu.panels.computed.scaling_curves import (
     FRAMES,
     State,
     compute,

@@ -12,7 +12,7 @@ from vmamba_edu import create_model, list_models, panels
 from vmamba_edu.analysis import cost, count_flops, count_saved_bytes
 from vmamba_edu.models.registry import MODELS
 from vmamba_edu.panels.anatomy_panel import State, compute, first_block, short
-from vmamba_edu.panels.anatomy_parts import anatomy_of, in_words
+from vmamba_edu.panels.computed.anatomy_parts import anatomy_of, in_words
 
 STUDENTS = ("videomamba_masked_tiny", "videomamba_distill_tiny")
 VIVITS = tuple(f"vivit_{model}_base_16x2" for model in (1, 2, 3, 4))

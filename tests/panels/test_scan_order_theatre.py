@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmamba_edu import panels
-from vmamba_edu.panels.scan_order_theatre import State, compute, tokens_of
+from vmamba_edu.panels.scan_orders_panel import State, compute, tokens_of
 from vmamba_edu.scan_orders import PLANS
 
 GRID = (2, 2, 3)

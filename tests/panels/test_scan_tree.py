@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vmamba_edu import panels
-from vmamba_edu.panels.scan_tree_drawing import short, table, traces
-from vmamba_edu.panels.scan_tree_steps import MOST, SCANS, State, as_typed, compute, numbers, usual_pairs
+from vmamba_edu.panels.computed.scan_tree_steps import MOST, SCANS, State, as_typed, compute, numbers, usual_pairs
+from vmamba_edu.panels.parts.scan_tree_drawing import short, table, traces
 
 two_to_32_pairs = st.lists(st.tuples(st.floats(-1.5, 1.5), st.floats(-2, 2)), min_size=2, max_size=32)
 

@@ -13,9 +13,9 @@ from small_transformers import shaken, small_image_model
 
 from vmamba_edu import panels
 from vmamba_edu.analysis import decay_of
+from vmamba_edu.panels.computed.decay_shares import WINDOW, Steps, histogram
+from vmamba_edu.panels.computed.small_models import as_pixels
 from vmamba_edu.panels.decay_panel import State, compute, steps_of_block
-from vmamba_edu.panels.decay_shares import WINDOW, Steps, histogram
-from vmamba_edu.panels.small_models import as_pixels
 
 
 def drawn(length: int, seed: int = 0) -> Steps:
@@ -137,7 +137,7 @@ def test_the_channel_that_is_shown_first_is_selective_and_forgets_within_the_seq
 
 @pytest.fixture(scope="module")
 def fresh() -> Steps:
-    from vmamba_edu.panels.small_models import default_clip
+    from vmamba_edu.panels.computed.small_models import default_clip
 
     return steps_of_block(default_clip())
 

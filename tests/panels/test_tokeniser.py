@@ -10,8 +10,8 @@ import torch
 
 from vmamba_edu import panels
 from vmamba_edu.analysis import cost
-from vmamba_edu.panels.frames_of_videos import Video, video_of
-from vmamba_edu.panels.tokens_of_videos import CLIPS, FRAMES, PATCHES, SIZES, TUBELETS, State, compute
+from vmamba_edu.panels.computed.frames_of_videos import Video, video_of
+from vmamba_edu.panels.computed.tokens_of_videos import CLIPS, FRAMES, PATCHES, SIZES, TUBELETS, State, compute
 from vmamba_edu.video import write_video
 
 

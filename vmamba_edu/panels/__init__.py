@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from vmamba_edu.panels.masks_panel import Masks as masks
     from vmamba_edu.panels.race_panel import EngineRace as engine_race
     from vmamba_edu.panels.scaling_panel import MemoryScaling as memory_scaling
-    from vmamba_edu.panels.scan_order_theatre import ScanOrders as scan_orders
+    from vmamba_edu.panels.scan_orders_panel import ScanOrders as scan_orders
     from vmamba_edu.panels.scan_tree_panel import ScanTree as scan_tree
     from vmamba_edu.panels.tokeniser_panel import Tokeniser as tokeniser
 
@@ -40,7 +40,7 @@ PANELS = {
     "masks": ("vmamba_edu.panels.masks_panel", "Masks"),
     "memory_scaling": ("vmamba_edu.panels.scaling_panel", "MemoryScaling"),
     "model_anatomy": ("vmamba_edu.panels.anatomy_panel", "ModelAnatomy"),
-    "scan_orders": ("vmamba_edu.panels.scan_order_theatre", "ScanOrders"),
+    "scan_orders": ("vmamba_edu.panels.scan_orders_panel", "ScanOrders"),
     "scan_tree": ("vmamba_edu.panels.scan_tree_panel", "ScanTree"),
     "state_decay": ("vmamba_edu.panels.decay_panel", "StateDecay"),
     "tokeniser": ("vmamba_edu.panels.tokeniser_panel", "Tokeniser"),

@@ -14,9 +14,9 @@ from plotly.subplots import make_subplots
 from vmamba_edu.models import list_models
 from vmamba_edu.models.registry import MODELS
 from vmamba_edu.palette import BLUE, INK, VERMILLION
-from vmamba_edu.panels.anatomy_parts import Anatomy, Part, anatomy_of, in_words
 from vmamba_edu.panels.base import Panel
 from vmamba_edu.panels.base import in_words as as_status
+from vmamba_edu.panels.computed.anatomy_parts import Anatomy, Part, anatomy_of, in_words
 
 __all__ = ["ModelAnatomy", "State", "View", "compute"]
 

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from vmamba_edu.models import VideoMambaPro
 from vmamba_edu.models.backbone import Backbone
 from vmamba_edu.palette import BLUE, DIVERGING, GREEN, INK, PURPLE, QUIET, VERMILLION
-from vmamba_edu.panels.attention_of_models import MOST_MODELS, Look, SideBySide, side_by_side
-from vmamba_edu.panels.attention_readings import DIRECTIONS, VARIANTS, State, View, busiest_patch, compute
 from vmamba_edu.panels.base import Panel, in_words
-from vmamba_edu.panels.film import Film, over_frames, roots
-from vmamba_edu.panels.small_models import default_clip
+from vmamba_edu.panels.computed.attention_of_models import MOST_MODELS, Look, SideBySide, side_by_side
+from vmamba_edu.panels.computed.attention_readings import DIRECTIONS, VARIANTS, State, View, busiest_patch, compute
+from vmamba_edu.panels.computed.small_models import default_clip
+from vmamba_edu.panels.parts.film import Film, over_frames, roots
 
 __all__ = ["ImpliedAttention", "State", "View", "compute"]
 

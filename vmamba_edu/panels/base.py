@@ -22,9 +22,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 from tqdm.auto import tqdm
 
-from vmamba_edu.panels import claims, offline_page
-from vmamba_edu.panels.browser_parts import CopyButton, FitWidth
-from vmamba_edu.panels.playable import labels_of, main_control, values_of
+from vmamba_edu.panels.parts import claims, offline_page
+from vmamba_edu.panels.parts.browser_parts import CopyButton, FitWidth
+from vmamba_edu.panels.parts.playable import labels_of, main_control, values_of
 
 S = TypeVar("S")
 V = TypeVar("V")
@@ -35,7 +35,7 @@ class Panel(ABC, Generic[S, V]):
 
     A subclass says what its `State` is, what `compute` makes of it, which controls change it, and how the result is
     drawn (`figure`), redrawn (`redraw`), printed (`picture`), said in words (`sentence`) and had again (`code`).
-    `claims` are the ids of the published claims that it lets a reader see (`panels.claims`): they stand in its foot.
+    `claims` are the ids of the published claims that it lets a reader see (`parts.claims`): they stand in its foot.
     """
 
     State: ClassVar[type]

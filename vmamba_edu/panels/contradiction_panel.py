@@ -11,11 +11,11 @@ from plotly.subplots import make_subplots
 from torch import Tensor, nn
 
 from vmamba_edu.palette import BLUE, GREEN, INK, PURPLE, QUIET, SEQUENTIAL, VERMILLION
-from vmamba_edu.panels.attention_of_models import SideBySide, side_by_side
 from vmamba_edu.panels.base import Panel, in_words
-from vmamba_edu.panels.contradiction_pairs import LENGTHS, State, View, compute
-from vmamba_edu.panels.how_far_back import HowFarBack
-from vmamba_edu.panels.small_models import default_clip
+from vmamba_edu.panels.computed.attention_of_models import SideBySide, side_by_side
+from vmamba_edu.panels.computed.contradiction_pairs import LENGTHS, State, View, compute
+from vmamba_edu.panels.computed.how_far_back import HowFarBack
+from vmamba_edu.panels.computed.small_models import default_clip
 
 __all__ = ["ElementContradiction", "State", "View", "compute"]
 

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from vmamba_edu.palette import BLUE, INK, QUIET, SEQUENTIAL, VERMILLION
 from vmamba_edu.panels.base import Panel
-from vmamba_edu.panels.decay_of_blocks import steps_of_block, steps_of_directions
-from vmamba_edu.panels.decay_shares import Histogram, State, Steps, View, compute
-from vmamba_edu.panels.small_models import default_clip
+from vmamba_edu.panels.computed.decay_of_blocks import steps_of_block, steps_of_directions
+from vmamba_edu.panels.computed.decay_shares import Histogram, State, Steps, View, compute
+from vmamba_edu.panels.computed.small_models import default_clip
 from vmamba_edu.scan_orders import Direction
 
 __all__ = ["State", "StateDecay", "View", "compute", "steps_of_block"]

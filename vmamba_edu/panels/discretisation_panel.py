@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 
 from vmamba_edu.palette import BLUE, GREEN, INK, MARK, PURPLE, QUIET, VERMILLION
 from vmamba_edu.panels.base import Panel
-from vmamba_edu.panels.discretisation_curves import DELTAS, DURATION, SIGNALS, State, View, compute
+from vmamba_edu.panels.computed.discretisation_curves import DELTAS, DURATION, SIGNALS, State, View, compute
 from vmamba_edu.ssm import RULES
 
 __all__ = ["Discretisation", "State", "View", "compute"]

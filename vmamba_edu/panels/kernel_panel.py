@@ -11,9 +11,8 @@ from plotly.subplots import make_subplots
 
 from vmamba_edu.analysis.scan_work import TYPICAL, Machine, measure_machine
 from vmamba_edu.palette import BLUE, INK, VERMILLION
-from vmamba_edu.panels.background import Background
 from vmamba_edu.panels.base import Panel
-from vmamba_edu.panels.kernel_traffic import (
+from vmamba_edu.panels.computed.kernel_traffic import (
     CHUNK,
     DIMS,
     INTENSITIES,
@@ -27,6 +26,7 @@ from vmamba_edu.panels.kernel_traffic import (
     chunks_of,
     compute,
 )
+from vmamba_edu.panels.parts.background import Background
 
 __all__ = ["Kernel", "State", "View", "compute"]
 

@@ -14,10 +14,10 @@ from torch import Tensor
 from vmamba_edu.masking import NAMES
 from vmamba_edu.palette import BLUE, INK, MARK, VERMILLION
 from vmamba_edu.panels.base import Panel
-from vmamba_edu.panels.clip_strip import ClipStrip
-from vmamba_edu.panels.masks_of_clips import DRAWS, WIDTH, State, View, attention_of_teacher, compute
-from vmamba_edu.panels.scan_order_readings import tokens_of
-from vmamba_edu.panels.small_models import default_clip
+from vmamba_edu.panels.computed.masks_of_clips import DRAWS, WIDTH, State, View, attention_of_teacher, compute
+from vmamba_edu.panels.computed.scan_order_readings import tokens_of
+from vmamba_edu.panels.computed.small_models import default_clip
+from vmamba_edu.panels.parts.clip_strip import ClipStrip
 
 __all__ = ["Masks", "State", "View", "compute"]
 

@@ -11,10 +11,10 @@ from plotly.subplots import make_subplots
 
 from vmamba_edu.analysis.engine_runs import STRIP, Job, Run, run
 from vmamba_edu.palette import BLUE, INK, MARK, PURPLE, SEQUENTIAL, VERMILLION
-from vmamba_edu.panels.background import Background
 from vmamba_edu.panels.base import Panel
-from vmamba_edu.panels.kernel_traffic import amount
-from vmamba_edu.panels.race_results import DIMS, ENGINES, LENGTHS, STATES, Lane, State, View, compute, to_run
+from vmamba_edu.panels.computed.kernel_traffic import amount
+from vmamba_edu.panels.computed.race_results import DIMS, ENGINES, LENGTHS, STATES, Lane, State, View, compute, to_run
+from vmamba_edu.panels.parts.background import Background
 
 __all__ = ["EngineRace", "State", "View", "compute"]
 

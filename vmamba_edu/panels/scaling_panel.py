@@ -16,9 +16,8 @@ from plotly.subplots import make_subplots
 
 from vmamba_edu.analysis import Observed, measure
 from vmamba_edu.palette import BLUE, GREEN, INK, MARK, PURPLE, VERMILLION
-from vmamba_edu.panels.background import Background
 from vmamba_edu.panels.base import Panel
-from vmamba_edu.panels.scaling_curves import (
+from vmamba_edu.panels.computed.scaling_curves import (
     ATTENTIONS,
     BYTES,
     FRAMES,
@@ -32,6 +31,7 @@ from vmamba_edu.panels.scaling_curves import (
     refusal,
     to_measure,
 )
+from vmamba_edu.panels.parts.background import Background
 
 __all__ = ["MemoryScaling", "State", "View", "compute"]
 

@@ -14,9 +14,7 @@ from torch import Tensor
 
 from vmamba_edu.palette import INK
 from vmamba_edu.panels.base import Panel
-from vmamba_edu.panels.browser_parts import Player
-from vmamba_edu.panels.scan_tree_drawing import axes_of, table, traces
-from vmamba_edu.panels.scan_tree_steps import (
+from vmamba_edu.panels.computed.scan_tree_steps import (
     LEAST,
     MOST,
     Progress,
@@ -27,6 +25,8 @@ from vmamba_edu.panels.scan_tree_steps import (
     numbers,
     usual_pairs,
 )
+from vmamba_edu.panels.parts.browser_parts import Player
+from vmamba_edu.panels.parts.scan_tree_drawing import axes_of, table, traces
 
 __all__ = ["ScanTree", "State", "View", "compute"]
 

@@ -15,9 +15,8 @@ from torch import Tensor
 
 from vmamba_edu.palette import BLUE, GREEN, INK, MARK, SEQUENTIAL, VERMILLION
 from vmamba_edu.panels.base import Panel
-from vmamba_edu.panels.clip_strip import ClipStrip
-from vmamba_edu.panels.frames_of_videos import video_of
-from vmamba_edu.panels.tokens_of_videos import (
+from vmamba_edu.panels.computed.frames_of_videos import video_of
+from vmamba_edu.panels.computed.tokens_of_videos import (
     CLIPS,
     FRAMES,
     PATCHES,
@@ -29,6 +28,7 @@ from vmamba_edu.panels.tokens_of_videos import (
     View,
     compute,
 )
+from vmamba_edu.panels.parts.clip_strip import ClipStrip
 
 __all__ = ["State", "Tokeniser", "View", "compute"]
 

@@ -5,9 +5,9 @@ from torch import Tensor, nn
 
 from vmamba_edu.analysis import decay_of
 from vmamba_edu.models import VideoMamba
-from vmamba_edu.panels.decay_shares import Steps
-from vmamba_edu.panels.memory_of_readings import memory_of
-from vmamba_edu.panels.scan_order_readings import tokens_of
+from vmamba_edu.panels.computed.decay_shares import Steps
+from vmamba_edu.panels.computed.memory_of_readings import memory_of
+from vmamba_edu.panels.computed.scan_order_readings import tokens_of
 from vmamba_edu.scan_orders import Direction
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vmamba_edu.models.pro_mixer import PRO_VARIANTS
-from vmamba_edu.panels.attention_of_models import Look, SideBySide
+from vmamba_edu.panels.computed.attention_of_models import Look, SideBySide
 
 DIRECTIONS = ("both", "forward", "backward")
 WEIGHTS = ("size", "mean", "channel")

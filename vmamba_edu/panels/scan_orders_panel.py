@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from vmamba_edu.palette import BLUE, GREEN, INK, PURPLE, QUIET, SEQUENTIAL, VERMILLION
 from vmamba_edu.panels.base import Panel
-from vmamba_edu.panels.browser_parts import Player
-from vmamba_edu.panels.clip_strip import ClipStrip
-from vmamba_edu.panels.memory_of_readings import memory_of
-from vmamba_edu.panels.memory_strips import COLOURS_SAY, MemoryStrips, colours
-from vmamba_edu.panels.scan_order_readings import State, View, apart, compute, held, tokens_of, where
-from vmamba_edu.panels.small_models import default_clip
+from vmamba_edu.panels.computed.memory_of_readings import memory_of
+from vmamba_edu.panels.computed.scan_order_readings import State, View, apart, compute, held, tokens_of, where
+from vmamba_edu.panels.computed.small_models import default_clip
+from vmamba_edu.panels.parts.browser_parts import Player
+from vmamba_edu.panels.parts.clip_strip import ClipStrip
+from vmamba_edu.panels.parts.memory_strips import COLOURS_SAY, MemoryStrips, colours
 from vmamba_edu.scan_orders import ORDERS, PLANS, Reading
 
 __all__ = ["ScanOrders", "State", "View", "compute", "tokens_of"]

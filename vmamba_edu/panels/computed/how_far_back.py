@@ -9,8 +9,8 @@ import numpy as np
 
 from vmamba_edu.analysis import decay_of
 from vmamba_edu.models.backbone import Backbone
-from vmamba_edu.panels.attention_of_models import Look, SideBySide
-from vmamba_edu.panels.models_side_by_side import pixels_for
+from vmamba_edu.panels.computed.attention_of_models import Look, SideBySide
+from vmamba_edu.panels.computed.models_side_by_side import pixels_for
 
 MOST_ROWS, FURTHEST, MOST_CHANNELS = 128, 256, 16
 """Of a long sequence so many tokens, spread evenly, look back; decay is followed so far, in so many channels."""

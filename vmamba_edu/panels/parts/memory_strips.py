@@ -13,7 +13,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from vmamba_edu.palette import DIVERGING, INK
-from vmamba_edu.panels.clip_strip import as_png
+from vmamba_edu.panels.parts.clip_strip import as_png
 
 SHARP = 4, 1000
 """A browser blurs what it enlarges: a state is drawn at least so many pixels high, and a strip so many wide."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from vmamba_edu.models import TimeSformer, VideoMambaPro, VideoMambaProConfig, ViViT
 from vmamba_edu.models.backbone import Backbone
 from vmamba_edu.models.transformer_configuration import TimeSformerConfig, ViViTConfig
-from vmamba_edu.panels.small_models import fresh_model
+from vmamba_edu.panels.computed.small_models import fresh_model
 from vmamba_edu.scan_orders import Grid
 from vmamba_edu.video import clip_to_tensor
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from vmamba_edu.palette import BLUE, GREEN, INK, QUIET, VERMILLION
-from vmamba_edu.panels.scan_tree_steps import Progress
+from vmamba_edu.panels.computed.scan_tree_steps import Progress
 from vmamba_edu.ssm.prefix_scan import Level
 
 COLOURS = {"forward": BLUE, "reduce": BLUE, "distribute": VERMILLION, "finish": GREEN}

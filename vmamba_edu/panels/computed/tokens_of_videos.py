@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from vmamba_edu.analysis import cost
-from vmamba_edu.panels.frames_of_videos import Video, video_of
+from vmamba_edu.panels.computed.frames_of_videos import Video, video_of
 from vmamba_edu.video import dense_test_indices, sparse_test_indices
 
 SAMPLINGS = ("uniform", "dense", "multi-clip")

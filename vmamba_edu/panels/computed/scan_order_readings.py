@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
-from vmamba_edu.panels.memory_of_readings import MemoryOfReadings
+from vmamba_edu.panels.computed.memory_of_readings import MemoryOfReadings
 from vmamba_edu.scan_orders import Grid, Reading, inverse, neighbour_distances, scan_plan
 
 TRAIL = 12

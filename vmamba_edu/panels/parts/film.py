@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from vmamba_edu.palette import DIVERGING
-from vmamba_edu.panels.clip_strip import ClipStrip, as_png
+from vmamba_edu.panels.parts.clip_strip import ClipStrip, as_png
 
 IN_A_LINE = 8
 """Most frames that lie beside each other."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vmamba_edu.analysis import block_scan, states_of
 from vmamba_edu.analysis.hidden_state import BlockScan
 from vmamba_edu.models.backbone import Backbone
-from vmamba_edu.panels.small_models import FRESH, as_pixels, fresh_model, with_plan
+from vmamba_edu.panels.computed.small_models import FRESH, as_pixels, fresh_model, with_plan
 from vmamba_edu.scan_orders import Grid, Reading, scan_plan
 
 

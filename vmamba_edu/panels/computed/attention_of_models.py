@@ -13,8 +13,8 @@ from vmamba_edu.analysis.hidden_state import BlockScan, readings_of
 from vmamba_edu.models import VideoMambaPro
 from vmamba_edu.models.attention import AttentionMap
 from vmamba_edu.models.backbone import Backbone
-from vmamba_edu.panels.models_side_by_side import fresh_models, grid_of, named, pixels_for, with_variant
-from vmamba_edu.panels.small_models import FRESH
+from vmamba_edu.panels.computed.models_side_by_side import fresh_models, grid_of, named, pixels_for, with_variant
+from vmamba_edu.panels.computed.small_models import FRESH
 from vmamba_edu.scan_orders import Grid
 
 AT_ONCE = 2**23

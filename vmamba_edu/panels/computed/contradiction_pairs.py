@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from vmamba_edu.analysis import contradiction
-from vmamba_edu.panels.how_far_back import HowFarBack, Reach
+from vmamba_edu.panels.computed.how_far_back import HowFarBack, Reach
 
 RULES = ("one", "kinds", "best")
 LENGTHS = (2, 16)

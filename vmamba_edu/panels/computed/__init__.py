@@ -1,0 +1,1 @@
+"""What panels show, as numbers: each file has a State and what is computed of it, and knows no widget."""
