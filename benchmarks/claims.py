@@ -130,7 +130,9 @@ def said(judgement: Judgement) -> str:
     if interval is None or judgement.left is None or judgement.right is None:
         return f"{expectation.says}: {judgement.verdict}"
     sides = f"{number(judgement.left)} against {number(judgement.right)}"
-    reach = f"difference {number(interval.mean, True)} [{number(interval.low, True)}, {number(interval.high, True)}]"
+    ends = (interval.mean, interval.low, interval.high)
+    mean, low, high = (number(round(end, 12) + 0.0, True) for end in ends)  # + 0.0: a zero has no minus
+    reach = f"difference {mean} [{low}, {high}]"
     return f"{expectation.says}: {sides}, {reach}, **{judgement.verdict}**"
 
 

@@ -1,4 +1,4 @@
-"""Make a picture of every registered panel: opened without arguments in a real JupyterLab in headless Chromium.
+"""Make a picture of every registered panel: opened without arguments, all in one notebook, in a real JupyterLab.
 
 make pictures        or   python docs/make_panel_pictures.py --panels masks scan_orders
 
@@ -19,8 +19,9 @@ from playwright.sync_api import Browser
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-from jupyter_in_chromium import JupyterLab, headless_browser, jupyterlab  # noqa: E402
+from jupyter_in_chromium import JupyterLab, OpenNotebook, headless_browser, jupyterlab  # noqa: E402
 
+from vmamba_edu import panels  # noqa: E402
 from vmamba_edu.panels import PANELS  # noqa: E402
 
 PICTURES = ROOT / "docs" / "pictures"
@@ -30,21 +31,24 @@ COLOURS = 256
 """Enough for lines, texts and small clips, at half of the bytes."""
 SETTLED_S = 2.0
 """Pictures and fonts in a widget come a moment after the widget."""
-DRAWN = ".vmamba-panel :is(.main-svg .trace, .main-svg .hm, img)"
+DRAWN = ":is(.main-svg .trace, .main-svg .hm, .main-svg .xtick, img)"
 """Plotly begins with empty axes."""
+RUN_S = 60
+"""Seconds that a panel may take to open, on a busy machine."""
 
 
 def photograph(names: Sequence[str], folder: Path, width: int = WIDTH) -> Iterator[Path]:
-    """Open each panel and save what a reader sees of it as a PNG.
+    """Open the panels in one notebook, a cell each, and save what a reader sees of each as a PNG.
 
     Raises:
         RuntimeError: a panel reported an error or a warning.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch, headless_browser() as browser, jupyterlab(Path(scratch)) as lab:
+        notebook = _opened(names, Path(scratch), browser, lab, width)
         for name in names:
             path = folder / f"panel_{name}.png"
-            path.write_bytes(compressed(_taken(name, Path(scratch), browser, lab, width)))
+            path.write_bytes(compressed(_taken(name, notebook)))
             yield path
 
 
@@ -58,29 +62,37 @@ def compressed(png: bytes) -> bytes:
     return small.getvalue()
 
 
-def _taken(name: str, scratch: Path, browser: Browser, lab: JupyterLab, width: int) -> bytes:
-    """The picture, at the second try if need be: anywidget gives a widget two seconds to start, however busy one is."""
-    try:
-        return _seen(name, scratch, browser, lab, width)
-    except RuntimeError:
-        return _seen(name, scratch, browser, lab, width)
+def _opened(names: Sequence[str], scratch: Path, browser: Browser, lab: JupyterLab, width: int) -> OpenNotebook:
+    """A notebook in which they are all drawn, at the second try if need be.
 
-
-def _seen(name: str, scratch: Path, browser: Browser, lab: JupyterLab, width: int) -> bytes:
-    cell = new_code_cell(f"from vmamba_edu import panels\n\npanels.{name}()")
-    path = scratch / f"{name}.ipynb"
-    nbformat.write(new_notebook(cells=[cell]), path)
-    notebook = lab.open(browser, path, (width, HEIGHT))
-    try:
-        notebook.run_all()
-        notebook.page.wait_for_selector(DRAWN, state="attached")
+    anywidget gives a widget two seconds to start, however busy the machine is.
+    """
+    cells = [new_code_cell(f"from vmamba_edu import panels\n\npanels.{name}()") for name in names]
+    for attempt in (1, 2):
+        path = scratch / f"panels{attempt}.ipynb"
+        nbformat.write(new_notebook(cells=cells), path)
+        notebook = lab.open(browser, path, (width, HEIGHT))
+        notebook.run_all(timeout_s=RUN_S * len(names))
+        for name in names:
+            notebook.page.wait_for_selector(f"{_selector(name)} {DRAWN}", state="attached")
         notebook.page.wait_for_timeout(1000 * SETTLED_S)
-        picture = notebook.page.locator(".vmamba-panel").screenshot()
-        if said := notebook.errors + notebook.on_stderr():
-            raise RuntimeError(f"the panel {name} did not come cleanly:\n" + "\n".join(said))
-        return picture
-    finally:
+        said = notebook.errors + notebook.on_stderr()
+        if not said:
+            return notebook
         notebook.page.close()
+    raise RuntimeError("the panels did not come cleanly:\n" + "\n".join(said))
+
+
+def _taken(name: str, notebook: OpenNotebook) -> bytes:
+    panel = notebook.page.locator(_selector(name)).first
+    panel.scroll_into_view_if_needed()
+    notebook.page.wait_for_timeout(500 * SETTLED_S)
+    return panel.screenshot()
+
+
+def _selector(name: str) -> str:
+    """Where a panel is, by its name in the registry."""
+    return f".vmamba-panel.vmamba-{getattr(panels, name).name}"
 
 
 def main() -> None:

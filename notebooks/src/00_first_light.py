@@ -154,9 +154,9 @@ tuple(theirs.shape)
 # %% [markdown]
 # ## One that has learned
 #
-# The course brings a VideoMamba that has learned twelve motions: a small one, trained in a minute or two on a laptop. Everybody can
-# train it anew, with `vmamba-edu train benchmarks/recipes/moving_digits.toml`. We show it a digit whose handwriting it
-# has never seen, and then the same film backwards.
+# The course brings a VideoMamba that has learned twelve motions: a small one, trained in a few minutes on a laptop.
+# Everybody can train it anew, with `vmamba-edu train benchmarks/recipes/moving_digits_films.toml`. We show it a digit
+# whose handwriting it has never seen, and then the same film backwards.
 #
 # **Predict.** What does it say of a three that *closes*, played backwards? `trained.classes` are the words it has.
 

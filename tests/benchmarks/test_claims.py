@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import claims
 from benchmarks.comparisons import runs
-from benchmarks.comparisons.analysis import HELD, NOT_HELD, NOT_RUN, Judgement
+from benchmarks.comparisons.analysis import HELD, NOT_HELD, NOT_RUN, Interval, Judgement
 from benchmarks.comparisons.definition import Expectation, read_definitions
 
 IDS = (
@@ -59,6 +59,13 @@ def test_verdicts_are_counted() -> None:
 def test_numbers_that_would_vanish_keep_an_exponent() -> None:
     assert [claims.number(value) for value in (0.98765, 0.0, 3e-8)] == ["0.988", "0.000", "3e-08"]
     assert claims.number(0.02, signed=True) == "+0.020"
+
+
+def test_what_rounding_leaves_of_no_difference_is_told_as_none() -> None:
+    expectation = Expectation("V6", "it is no better", "a", "b", "not above", 0.01)
+    interval = Interval(4e-17, -3e-17, 0.002, (0.0, 0.0, 0.0))
+    told = claims.said(Judgement(expectation, HELD, interval, 0.9, 0.9))
+    assert "difference +0.000 [+0.000, +0.002]" in told
 
 
 def test_what_is_not_run_says_how_to_run_it(tmp_path: Path) -> None:

@@ -73,11 +73,12 @@ def test_a_variant_changes_what_it_names_and_a_seed_settles_clips_and_training()
     assert resolve(comparison(), "a", 7)["model"]["depth"] == 4
 
 
-def test_the_same_recipe_is_the_same_run_whoever_asks() -> None:
+def test_the_same_recipe_is_the_same_run_whoever_asks(tmp_path: Path) -> None:
     one = runs.make_run(comparison(), "a", 0)
     other = runs.make_run(comparison(name="other", variants={"z": {}}), "z", 0)
     assert one.digest == other.digest
-    assert len(runs.plan([comparison(), comparison(name="other", variants={"z": {}})], [0])) == 2
+    both = [comparison(), comparison(name="other", variants={"z": {}})]
+    assert len(runs.plan(both, [0], tmp_path, tmp_path)) == 2
 
 
 @pytest.mark.parametrize("change", [{"model.depth": 3}, {"training.learning_rate": 1e-3}, {"data.train": 96}])

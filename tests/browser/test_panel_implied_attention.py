@@ -4,14 +4,19 @@ import pytest
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
+CELL = """
+from vmamba_edu import panels
+from vmamba_edu.panels.computed.small_models import default_clip
+
+panels.implied_attention(default_clip(), frame=4, row=1, column=1)
+"""
 FILMS = (".heatmaplayer image", "href")
 OUTLINE = (".shapelayer path", "d")
 
 
 @pytest.fixture(scope="module")
 def panel(open_panel):
-    code = "from vmamba_edu import panels\n\npanels.implied_attention(frame=4, row=1, column=1)"
-    return open_panel(code, drawn=".main-svg .x5tick")  # films have no ticks
+    return open_panel(CELL, drawn=".main-svg .x5tick")  # films have no ticks
 
 
 def test_a_key_asks_for_the_next_patch(panel) -> None:

@@ -2,7 +2,6 @@
 
 import cmath
 import math
-from typing import Any
 
 import numpy as np
 import pytest
@@ -119,26 +118,6 @@ def panel():
     return panels.discretisation()
 
 
-@pytest.mark.parametrize(("control", "value"), [("delta", 0.4), ("real", -2.0), ("imag", -1.5), ("signal", "sine")])
-def test_a_control_changes_state_drawing_words_and_code(panel, control, value):
-    sentence, drawn = panel.caption.value, repr(panel.canvas.to_dict())
-    panel.controls[control].value = value
-    assert getattr(panel.state, control) == value
-    assert panel.caption.value != sentence
-    assert repr(panel.canvas.to_dict()) != drawn
-    assert f"{control}={value!r}" in panel.copy.text
-
-
-def test_a_change_in_place_draws_what_a_fresh_panel_draws(panel):
-    panel.controls["signal"].value = "square"
-    panel.controls["delta"].value = 0.5
-    fresh = panels.discretisation(signal="square", delta=0.5)
-    for ours, theirs in zip(panel.canvas.data, fresh.canvas.data, strict=True):
-        np.testing.assert_array_equal(ours.x, theirs.x)
-        np.testing.assert_array_equal(ours.y, theirs.y)
-    assert panel.canvas.layout.yaxis.range == fresh.canvas.layout.yaxis.range
-
-
 def test_numbers_that_run_away_can_still_be_drawn_and_said():
     panel = panels.discretisation(real=-8.0, imag=12.0, delta=0.5)
     for trace in panel.canvas.data:
@@ -156,23 +135,6 @@ def test_the_sentence_has_the_numbers(panel):
     assert "A = -1 - 2 i" in panels.discretisation(imag=-2.0).sentence()
 
 
-def test_the_copied_code_reproduces_the_view(panel):
-    panel.controls["delta"].value = 0.1
-    *lines, call = panel.code().splitlines()
-    scope: dict[str, Any] = {}
-    exec("\n".join(lines), scope)
-    again = eval(call, scope)
-    assert again.state == panel.state
-    for rule, y in panel.view.y.items():
-        np.testing.assert_array_equal(again.view.y[rule], y)
-
-
-def test_what_stays_in_a_saved_notebook_is_small_and_has_words(panel):
-    data, _ = panel._repr_mimebundle_()
-    assert data["text/plain"] == panel.sentence()
-    assert 1000 < len(data["image/png"]) < 40_000
-
-
 def test_a_step_as_long_as_the_whole_is_one_step():
     view = compute(State(delta=DURATION))
     assert view.steps.tolist() == [DURATION]
@@ -181,8 +143,12 @@ def test_a_step_as_long_as_the_whole_is_one_step():
 def test_what_cannot_be_is_named():
     with pytest.raises(ValueError, match="signal: expected one of 'step', 'pulse', 'sine', 'square', got 'noise'"):
         compute(State(signal="noise"))
-    with pytest.raises(ValueError, match="real: expected a negative number, a state that decays, got 0"):
+    with pytest.raises(
+        ValueError, match="real: expected a negative number, a state that decays, not below -100, got 0"
+    ):
         compute(State(real=0.0))
     for delta in (0.0, -1.0, 11.0):
-        with pytest.raises(ValueError, match=f"delta: expected a step above 0, at most 10, got {delta}"):
+        with pytest.raises(ValueError, match=f"delta: expected a step of 0.001 to 10, got {delta}"):
             compute(State(delta=delta))
+    with pytest.raises(ValueError, match="imag: expected a number from -100 to 100, got 101"):
+        compute(State(imag=101.0))

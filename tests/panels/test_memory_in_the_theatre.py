@@ -140,21 +140,6 @@ def test_a_bare_grid_has_no_memory():
     assert "grid=(2, 3, 4)" in panel.code()
 
 
-@pytest.mark.parametrize("given", [False, True])
-def test_the_copied_code_shows_the_same_memory(clip, given):
-    model = shaken(small_model())
-    panel = panels.scan_orders(clip, model, patch_size=8) if given else panels.scan_orders()
-    panel.controls["channel"].value = 2
-    panel.controls["position"].value = 5
-    scope: dict[str, Any] = {"clip": clip, "model": model} if given else {}
-    *lines, call = panel.code().splitlines()
-    exec("\n".join(lines), scope)
-    again = eval(call, scope)
-    assert again.sentence() == panel.sentence()
-    for ours, theirs in zip(panel.view.passes, again.view.passes, strict=True):
-        np.testing.assert_array_equal(ours.h, theirs.h)
-
-
 def test_one_token_and_one_frame_can_be_read():
     one = torch.zeros(1, 8, 8, 3, dtype=torch.uint8)
     panel = panels.scan_orders(one, patch_size=8)

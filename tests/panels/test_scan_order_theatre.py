@@ -72,61 +72,10 @@ def panel() -> panels.scan_orders:
     return panels.scan_orders(clip, patch_size=16)
 
 
-@pytest.mark.parametrize(
-    ("control", "value"),
-    [
-        ("position", 7),
-        ("plan", "temporal_first"),
-        ("plan", "spatiotemporal_v2"),
-        ("directions", "backward"),
-        ("channel", 5),
-    ],
-)
-def test_a_control_changes_state_view_drawing_words_and_code(panel: Any, control: str, value: Any) -> None:
-    sentence, drawn = panel.caption.value, repr(panel.canvas.to_dict())
-    panel.controls[control].value = value
-    assert getattr(panel.state, control) == value
-    assert panel.view == panel.view.__class__(panel.view.grid, panel.state.position, panel.view.passes)
-    assert panel.caption.value != sentence
-    assert panel.sentence() in panel.caption.value
-    assert repr(panel.canvas.to_dict()) != drawn
-    assert f"{control}={value!r}" in panel.copy.text
-
-
-def test_a_change_in_place_draws_what_a_fresh_panel_draws(panel: Any) -> None:
-    panel.controls["position"].value = 9
-    panel.controls["plan"].value = "spatiotemporal_v2"
-    panel.controls["directions"].value = "backward"
-    fresh = panels.scan_orders(
-        panel.strip.frames, patch_size=16, plan="spatiotemporal_v2", position=9, directions="backward"
-    )
-    for ours, theirs in zip(panel.canvas.data, fresh.canvas.data, strict=True):
-        for axis in ("x", "y", "z"):
-            a, b = (trace.to_plotly_json().get(axis) for trace in (ours, theirs))
-            assert (a is None and b is None) or repr(list(a)) == repr(list(b)), axis
-
-
 def test_the_play_button_moves_over_the_whole_sequence(panel: Any) -> None:
     assert (panel.player.play.min, panel.player.play.max) == (0, 11)
     panel.player.speed.value = 80
     assert panel.player.play.interval == 80
-
-
-def test_the_copied_code_reproduces_the_view(panel: Any) -> None:
-    panel.controls["position"].value = 5
-    scope: dict[str, Any] = {"clip": panel.strip.frames}
-    *lines, call = panel.code().splitlines()
-    exec("\n".join(lines), scope)
-    again = eval(call, scope)
-    assert again.state == panel.state
-    assert again.sentence() == panel.sentence()
-
-
-def test_what_stays_in_a_saved_notebook_shows_a_picture_and_a_sentence(panel: Any) -> None:
-    data, _ = panel._repr_mimebundle_()
-    assert data["image/png"].startswith("iVBOR")
-    assert data["text/plain"] == panel.sentence()
-    assert "application/vnd.jupyter.widget-view+json" in data
 
 
 def test_the_sentence_says_where_every_reading_is(panel: Any) -> None:

@@ -1,7 +1,6 @@
 """State decay: shares against the product of all Ā, half-lives against the logarithm, every control, words and code."""
 
 import math
-from typing import Any
 
 import numpy as np
 import pytest
@@ -149,20 +148,6 @@ def test_the_small_model_selects(fresh):
     assert np.nanmax(np.abs(view.own - view.even)) > 0.03
 
 
-@pytest.mark.parametrize(
-    ("control", "value"),
-    [("token", 7), ("channel", 2), ("n", 5), ("source", "random"), ("source", "constant"), ("direction", "backward")],
-)
-def test_a_control_changes_state_drawing_words_and_code(fresh, control: str, value: Any) -> None:
-    panel = panels.state_decay(steps=fresh)
-    sentence, drawn_before = panel.caption.value, repr(panel.canvas.to_dict())
-    panel.controls[control].value = value
-    assert getattr(panel.state, control) == value
-    assert panel.caption.value != sentence
-    assert repr(panel.canvas.to_dict()) != drawn_before
-    assert f"{control}={value!r}" in panel.copy.text
-
-
 def test_the_mean_step_can_be_set_where_it_is_not_measured(fresh):
     panel = panels.state_decay(steps=fresh)
     assert panel.controls["delta"].disabled
@@ -182,35 +167,6 @@ def test_other_steps_bring_token_channel_and_state_into_their_range(fresh):
     assert (panel.state.n, panel.controls["n"].value) == (8, 8)
 
 
-def test_a_change_in_place_draws_what_a_fresh_panel_draws(fresh):
-    panel = panels.state_decay(steps=fresh)
-    panel.controls["source"].value = "random"
-    panel.controls["token"].value = 90
-    panel.controls["direction"].value = "backward"
-    other = panels.state_decay(steps=fresh, source="random", token=90, direction="backward")
-    for ours, theirs in zip(panel.canvas.data, other.canvas.data, strict=True):
-        for axis in ("x", "y", "z"):
-            a, b = (trace.to_plotly_json().get(axis) for trace in (ours, theirs))
-            assert (a is None and b is None) or np.array_equal(
-                np.asarray(a, float), np.asarray(b, float), equal_nan=True
-            )
-    assert panel.canvas.layout.xaxis.range == other.canvas.layout.xaxis.range
-
-
-@pytest.mark.parametrize("given", [False, True])
-def test_the_copied_code_reproduces_the_view(given):
-    steps = drawn(30)
-    panel = panels.state_decay(steps=steps, token=4) if given else panels.state_decay(token=4)
-    panel.controls["token"].value = 6
-    *lines, call = panel.code().splitlines()
-    scope: dict[str, Any] = {"steps": steps} if given else {}
-    exec("\n".join(lines), scope)
-    again = eval(call, scope)
-    assert again.state == panel.state
-    assert again.sentence() == panel.sentence()
-    np.testing.assert_array_equal(again.view.own, panel.view.own)
-
-
 def test_the_sentence_has_the_numbers(fresh):
     words = panels.state_decay(steps=fresh, source="constant", delta=0.1, token=5, n=2).sentence()
     assert "Token 5 in state n = 2 of channel 0 (A = -2), with a constant Δ of 0.1" in words
@@ -219,19 +175,6 @@ def test_the_sentence_has_the_numbers(fresh):
     last = panels.state_decay(steps=fresh, source="constant", token=127).sentence()
     assert "gone after more tokens than follow" in last
     assert "0 tokens later 100.0%" in last
-
-
-def test_what_is_sent_to_the_browser_is_json(fresh):
-    """NaN is none: Jupyter would warn in the reader's face."""
-    for heatmap in panels.state_decay(steps=fresh).canvas.data[-3:]:
-        assert not any(value != value for value in np.asarray(heatmap.z, dtype=object).flat)
-
-
-def test_what_stays_in_a_saved_notebook_is_small_and_has_words(fresh):
-    panel = panels.state_decay(steps=fresh)
-    data, _ = panel._repr_mimebundle_()
-    assert data["text/plain"] == panel.sentence()
-    assert 1000 < len(data["image/png"]) < 50_000
 
 
 def test_one_token_can_be_read():
@@ -252,7 +195,7 @@ def test_what_cannot_be_is_named():
         compute(State("tap"))
     with pytest.raises(ValueError, match="source: 'clip' needs the steps of a block"):
         compute(State("clip"))
-    with pytest.raises(ValueError, match="delta, length: expected Δ above 0 and at least 1 token, got 0, 128"):
+    with pytest.raises(ValueError, match="delta: expected a number above 0, at most 100, got 0"):
         compute(State(delta=0))
     with pytest.raises(ValueError, match="A: expected no positive number"):
         Steps(torch.ones(1, 3), torch.ones(1, 2), "wrong")

@@ -116,26 +116,6 @@ def test_an_uploaded_file_is_shown_and_noise_is_refused(panel: Any, file: Path) 
     assert panel.view.video.num_frames == 20
 
 
-@pytest.mark.parametrize(
-    ("control", "value"),
-    [
-        ("sampling", "dense"),
-        ("sampling", "multi-clip"),
-        ("num_frames", 16),
-        ("size", 112),
-        ("patch_size", 8),
-        ("tubelet_size", 2),
-    ],
-)
-def test_a_control_changes_state_drawing_words_and_code(panel: Any, control: str, value: Any) -> None:
-    sentence, drawn = panel.caption.value, repr(panel.canvas.to_dict())
-    panel.controls[control].value = value
-    assert getattr(panel.state, control) == value
-    assert panel.caption.value != sentence
-    assert repr(panel.canvas.to_dict()) != drawn
-    assert f"{control}={value!r}" in panel.copy.text
-
-
 def test_clip_and_stride_can_be_set_where_they_mean_something(panel: Any) -> None:
     assert panel.controls["clip"].disabled
     assert panel.controls["stride"].disabled
@@ -155,40 +135,6 @@ def test_patches_that_do_not_fit_are_refused_in_words(panel: Any) -> None:
     assert (panel.state.patch_size, panel.controls["patch_size"].value) == (16, 16)
 
 
-def test_a_change_in_place_draws_what_a_fresh_panel_draws(panel: Any) -> None:
-    for control, value in (("sampling", "multi-clip"), ("num_frames", 8), ("tubelet_size", 4), ("clip", 1)):
-        panel.controls[control].value = value
-    fresh = panels.tokeniser(sampling="multi-clip", num_frames=8, size=64, tubelet_size=4, view=1)
-    for ours, theirs in zip(panel.canvas.data, fresh.canvas.data, strict=True):
-        for axis in ("x", "y", "z", "customdata"):
-            a, b = (trace.to_plotly_json().get(axis) for trace in (ours, theirs))
-            assert repr(None if a is None else list(a)) == repr(None if b is None else list(b)), axis
-    assert [i.to_plotly_json() for i in panel.canvas.layout.images] == [
-        i.to_plotly_json() | {"xref": "x", "yref": "y"} for i in fresh.canvas.layout.images
-    ]
-    for axis in ("xaxis", "yaxis", "xaxis2"):
-        assert panel.canvas.layout[axis].range == fresh.canvas.layout[axis].range
-
-
-@pytest.mark.parametrize("given", [False, True])
-def test_the_copied_code_reproduces_the_view(given: bool) -> None:
-    clip = torch.randint(0, 255, (9, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    panel = panels.tokeniser(clip, num_frames=4) if given else panels.tokeniser(num_frames=4)
-    panel.controls["sampling"].value = "dense"
-    *lines, call = panel.code().splitlines()
-    scope: dict[str, Any] = {"clip": clip} if given else {}
-    exec("\n".join(lines), scope)
-    again = eval(call, scope)
-    assert again.state == panel.state
-    assert again.sentence() == panel.sentence()
-
-
-def test_what_stays_in_a_saved_notebook_is_small_and_has_words(panel: Any) -> None:
-    data, _ = panel._repr_mimebundle_()
-    assert data["text/plain"] == panel.sentence()
-    assert 1000 < len(data["image/png"]) < 50_000
-
-
 def test_what_cannot_be_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="sampling: expected one of 'uniform', 'dense', 'multi-clip', got 'all'"):
         compute(State("all"))
@@ -196,7 +142,9 @@ def test_what_cannot_be_is_named(tmp_path: Path) -> None:
         compute(State(num_frames=5))
     with pytest.raises(ValueError, match="clip: expected 0 to 0, got 1"):
         compute(State(clip=1))
-    with pytest.raises(ValueError, match=r"clip: expected a path, or uint8 frames .*, got \(2, 3\) of torch.float32"):
+    with pytest.raises(ValueError, match=r"clip: expected a path, or uint8 frames .*, got float32 \(2, 3\)"):
         panels.tokeniser(torch.zeros(2, 3))
-    with pytest.raises(ValueError, match=r"path: .*missing.mp4: there is no such file"):
+    with pytest.raises(
+        ValueError, match=r"clip: expected a video that can be read.*missing.mp4: there is no such file"
+    ):
         panels.tokeniser(tmp_path / "missing.mp4")

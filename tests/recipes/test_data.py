@@ -12,6 +12,7 @@ from vmamba_edu.recipes.data import class_names, make_split, read_data
 from vmamba_edu.recipes.frames import Frames
 from vmamba_edu.video import MOTIONS
 from vmamba_edu.video.moving_digits import DIGIT_NAMES
+from vmamba_edu.video.samplers import SparseSampler
 
 SMALL = Frames(4, 16)
 HELD = {"validation": [[1, "left"], [2, "up"]], "test": [[3, "grow"], [4, "open"], [5, "left"]]}
@@ -88,6 +89,33 @@ def test_clips_of_one_caption_share_their_number():
     assert len({number for found in numbers.values() for number in found}) == len(numbers) == 120
 
 
+def test_frames_of_a_film_are_those_that_the_sampler_takes():
+    """In a test the same frames as `classify` takes of a video with one view; in training others each epoch."""
+    whole = make_split(recipe_of(CLASSIFY), "test", Frames(10, 16))
+    taken = split_of("test", film_frames=10)
+    places = SparseSampler(4).indices("test", 10)
+    assert places.tolist() == [1, 3, 5, 8]  # of 10 frames, in segments of 9/4: neither the first nor the last
+    for index in range(12):
+        assert torch.equal(taken[index]["clip"], whole[index]["clip"][:, places])
+
+
+def test_frames_of_a_film_are_drawn_anew_in_every_epoch_of_training():
+    whole = make_split(recipe_of(CLASSIFY), "train", Frames(10, 16))
+    data = split_of("train", film_frames=10)
+    seen = set()
+    index = next(index for index in range(120) if data.pair(index) == (7, "right"))  # no two of its frames are alike
+    for epoch in range(12):
+        data.set_epoch(epoch)
+        clip, film = data[index]["clip"], whole[index]["clip"]
+        distance = (clip[:, :, None] - film[:, None]).abs().amax((0, 3, 4))  # (frame of the clip, frame of the film)
+        places = distance.argmin(1)
+        assert torch.equal(film[:, places], clip)
+        assert all(low <= place <= high for place, low, high in zip(places, (0, 2, 4, 7), (2, 4, 7, 9), strict=True))
+        assert torch.equal(data[index]["clip"], clip), "settled by seed, epoch and index"
+        seen.add(tuple(places.tolist()))
+    assert len(seen) > 6  # 12 draws of 3 × 3 × 4 × 3 choices
+
+
 def test_films_are_shown_in_as_many_frames_as_the_model_reads():
     keys = {"name": "long_digits", "train": 4, "validation": 2, "minutes": 0.5, "num_scenes": 3, "keys": [2, 5]}
     recipe = recipe_of(CLASSIFY).changed({"data": keys})
@@ -112,6 +140,7 @@ def test_films_are_shown_in_as_many_frames_as_the_model_reads():
             r"held_out: expected other combinations in validation and test, \(7, 'left'\) is in both",
         ),
         ({"label": "colour"}, r"label: expected one of motion, digit, got 'colour'"),
+        ({"film_frames": -1}, r"film_frames: expected a number of frames, or 0 .*got -1"),
         ({"labels_per_class": 41}, r"labels_per_class: expected at most 40, which class 0 has, got 41"),
         ({"labels_per_class": -1}, r"labels_per_class: expected a whole number of at least 0, got -1"),
         ({"shuffle_frames": "test"}, r"shuffle_frames: expected true, false or a list of train, .*got 'test'"),

@@ -26,28 +26,27 @@ def films(tmp_path_factory) -> Path:
 
 
 def test_it_is_right_about_films_it_never_saw(films):
-    """Trained on 4 frames of 32 × 32, the first and the last among them; here are films of 24 of 96 × 96, encoded.
+    """Trained on 4 frames of 32 × 32, drawn as a sampler draws them; here are films of 24 of 96 × 96, encoded.
 
-    The published sampler takes 4 frames from inside a film, never its ends, so that a little less of the motion is
-    seen than in training: of 60 such films 54 were right. Below 18 of 24 would be four standard deviations less.
+    Of 120 such films 118 were right, see the record. At that rate four or more of 24 are wrong once in 1500 draws.
     """
     trained = load_trained(NAME, "cpu")
     records = read_list(films / "test.csv", "moving_digits", prefix=films)
     best = [classify(trained, record.path, progress=False, top=1)[0] for record in records]
     wrong = [record.path for record, said in zip(records, best, strict=True) if said.name != MOTIONS[record.label]]
     assert len(records) == 24
-    assert len(wrong) <= 6, wrong
+    assert len(wrong) <= 3, wrong
 
 
 def test_it_is_right_about_the_ends_of_films_too(films):
-    """Four frames from the first to the last, as in training: 98.5 % of clips were right."""
+    """Four frames from the first to the last, which training drew now and then: 97 % of clips were right."""
     trained = load_trained(NAME, "cpu")
     right = 0
     for record in read_list(films / "test.csv", "moving_digits", prefix=films):
         frames = read_clip(record.path, lambda total: torch.linspace(0, total - 1, 4).round().int().tolist()).frames
         with torch.no_grad():
             right += int(trained.model(clip_to_tensor(frames, size=32)[None]).argmax()) == record.label
-    assert right >= 22
+    assert right >= 21
 
 
 def test_the_command_takes_its_name(films, capsys):

@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import threading
 import time
 from dataclasses import replace
 from typing import Any
@@ -201,6 +202,24 @@ def test_an_interrupt_lets_the_step_end_and_saves_it(tmp_path):
     tiny_train(model=unbroken)
     assert same(resumed.state_dict(), unbroken.state_dict())
     assert [row["step"] for row in history.training] == list(range(1, STEPS + 1))
+
+
+def test_who_is_asked_to_stop_ends_the_step_saves_and_says_so(tmp_path):
+    stop = threading.Event()
+
+    class Ask(Callback):
+        def on_step(self, row: dict[str, float]) -> None:
+            if row["step"] == 3:
+                stop.set()
+
+    stopped = tiny_train(tmp_path, callbacks=[Ask()], stop=stop)
+    assert stopped.ended == "interrupted"
+    assert [row["step"] for row in stopped.training] == [1, 2, 3]
+    assert open_checkpoint(tmp_path / LAST)["step"] == 3
+    resumed, unbroken = tiny_model(), tiny_model()
+    assert tiny_train(tmp_path, model=resumed).ended == "finished"
+    tiny_train(model=unbroken)
+    assert same(resumed.state_dict(), unbroken.state_dict())
 
 
 def test_measuring_weighs_samples_alike_and_leaves_the_mode():

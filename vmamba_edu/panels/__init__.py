@@ -11,10 +11,13 @@ if TYPE_CHECKING:
     from vmamba_edu.panels.kernel_panel import Kernel as kernel
     from vmamba_edu.panels.masks_panel import Masks as masks
     from vmamba_edu.panels.race_panel import EngineRace as engine_race
+    from vmamba_edu.panels.retrieval_panel import Retrieval as retrieval
     from vmamba_edu.panels.scaling_panel import MemoryScaling as memory_scaling
     from vmamba_edu.panels.scan_orders_panel import ScanOrders as scan_orders
     from vmamba_edu.panels.scan_tree_panel import ScanTree as scan_tree
     from vmamba_edu.panels.tokeniser_panel import Tokeniser as tokeniser
+    from vmamba_edu.panels.training_monitor_panel import TrainingMonitor as training_monitor
+    from vmamba_edu.panels.your_video_panel import YourVideo as your_video
 
 __all__ = [
     "contradiction",
@@ -25,10 +28,13 @@ __all__ = [
     "masks",
     "memory_scaling",
     "model_anatomy",
+    "retrieval",
     "scan_orders",
     "scan_tree",
     "state_decay",
     "tokeniser",
+    "training_monitor",
+    "your_video",
 ]
 
 PANELS = {
@@ -40,10 +46,13 @@ PANELS = {
     "masks": ("vmamba_edu.panels.masks_panel", "Masks"),
     "memory_scaling": ("vmamba_edu.panels.scaling_panel", "MemoryScaling"),
     "model_anatomy": ("vmamba_edu.panels.anatomy_panel", "ModelAnatomy"),
+    "retrieval": ("vmamba_edu.panels.retrieval_panel", "Retrieval"),
     "scan_orders": ("vmamba_edu.panels.scan_orders_panel", "ScanOrders"),
     "scan_tree": ("vmamba_edu.panels.scan_tree_panel", "ScanTree"),
     "state_decay": ("vmamba_edu.panels.decay_panel", "StateDecay"),
     "tokeniser": ("vmamba_edu.panels.tokeniser_panel", "Tokeniser"),
+    "training_monitor": ("vmamba_edu.panels.training_monitor_panel", "TrainingMonitor"),
+    "your_video": ("vmamba_edu.panels.your_video_panel", "YourVideo"),
 }
 
 

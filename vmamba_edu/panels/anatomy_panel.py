@@ -59,7 +59,8 @@ def compute(state: State) -> View:
     """
     anatomy = anatomy_of(state.model, state.frames, state.size)
     if state.part not in anatomy.parts:
-        raise ValueError(f"part: {state.model} has no {state.part!r}; it has {', '.join(anatomy.stages)} and theirs")
+        stages = ", ".join(anatomy.stages)
+        raise ValueError(f"part: expected one of {stages}, or a part of theirs in {state.model}, got {state.part!r}")
     holds = [n for n, path in enumerate(anatomy.stages) if state.part == path or state.part.startswith(f"{path}.")]
     return View(anatomy, anatomy.parts[state.part], holds[0] if holds else None)
 
@@ -107,7 +108,7 @@ class ModelAnatomy(Panel[State, View]):
 
     def arrange(self) -> ipywidgets.Box:
         self.source = ipywidgets.HTML(self._source(), layout={"width": "100%"}).add_class("vmamba-source-code")
-        # For the mouse: JupyterLab takes the arrow keys of a list for itself, those of a slider it leaves alone.
+        # The same as the slider above, which takes arrow keys anywhere, as a tree to look over.
         self.tree = ipywidgets.Select(
             options=self._options(), value=self.state.part, rows=16, tooltip="parts", layout={"width": "100%"}
         )

@@ -14,7 +14,13 @@ from vmamba_edu.models import VideoMambaPro
 from vmamba_edu.models.backbone import Backbone
 from vmamba_edu.palette import BLUE, DIVERGING, GREEN, INK, PURPLE, QUIET, VERMILLION
 from vmamba_edu.panels.base import Panel, in_words
-from vmamba_edu.panels.computed.attention_of_models import MOST_MODELS, Look, SideBySide, side_by_side
+from vmamba_edu.panels.computed.attention_of_models import (
+    MOST_MODELS,
+    Look,
+    SideBySide,
+    side_by_side,
+    with_a_trained_one,
+)
 from vmamba_edu.panels.computed.attention_readings import DIRECTIONS, VARIANTS, State, View, busiest_patch, compute
 from vmamba_edu.panels.computed.small_models import default_clip
 from vmamba_edu.panels.parts.film import Film, over_frames, roots
@@ -42,7 +48,8 @@ class ImpliedAttention(Panel[State, View]):
     Args:
         clip: uint8 frames (time, height, width, 3); a small one if not given.
         model: one model for such a clip, or several by name, at most five: VideoMamba, VideoMambaPro, ViViT or
-            TimeSformer. If not given, a small one of each, with fresh weights.
+            TimeSformer. If not given, a small one of each, with fresh weights, and before them the classifier that
+            comes with the package, which has learned, where the clip is of its kind: 4 frames of 32 × 32 pixels.
         patch_size: how the small models cut the clip.
         frame, row, column: the patch that asks; the one with most to see if not given.
         block, direction, weights, channel, variant, matrix: see `State`; the first model's matrix if not given.
@@ -76,8 +83,10 @@ class ImpliedAttention(Panel[State, View]):
     ) -> None:
         self.given = "".join(f"{name}, " for name, there in (("clip", clip), ("model", model)) if there is not None)
         self.given += "" if model is not None else f"patch_size={patch_size}, "
-        frames = default_clip() if clip is None else clip
-        models = side_by_side(frames, model, patch_size)
+        if model is None:
+            models = with_a_trained_one(clip, patch_size)
+        else:
+            models = side_by_side(default_clip() if clip is None else clip, model, patch_size)
         patch = busiest_patch(models.frames, models.grid)
         frame, row, column = (
             first if given is None else given for first, given in zip(patch, (frame, row, column), strict=True)
@@ -108,7 +117,7 @@ class ImpliedAttention(Panel[State, View]):
         if any(isinstance(model, VideoMambaPro) for model in self.models.models.values()):
             choices["variant"] = ("Pro variant", [(name.replace("_", " "), name) for name in VARIANTS])
         choices["matrix"] = ("matrix of", [(name, name) for name in self.models.models])
-        controls |= self.lists(choices)
+        controls |= self.lists(choices, "21em")  # "VideoMambaPro, fresh" is to be read
         if self.models.channels:
             controls["channel"] = ipywidgets.BoundedIntText(
                 state.channel, 0, self.models.channels - 1, description="channel", layout={"width": "10em"}
@@ -171,7 +180,7 @@ class ImpliedAttention(Panel[State, View]):
             title="asks: token i", scaleanchor=f"x{last + 1}", constrain="domain", showgrid=False, row=last, col=2
         )
         figure.update_yaxes(autorange="reversed", row=last, col=2)
-        bar = {"title": "w", "thickness": 10, "len": 260, "lenmode": "pixels", "y": 0, "yanchor": "bottom", "x": 1.0}
+        bar = {"thickness": 10, "len": 260, "lenmode": "pixels", "y": 0, "yanchor": "bottom", "x": 1.0}
         bar |= {"tickvals": [-100, -50, 0, 50, 100], "ticktext": ["−largest", "−¼", "0", "¼", "largest"]}
         figure.update_layout(
             coloraxis={"colorscale": DIVERGING, "cmin": -100, "cmax": 100, "colorbar": bar},
@@ -254,7 +263,7 @@ class ImpliedAttention(Panel[State, View]):
         return f"{kind}{directions}, {what}"
 
     def _matrix_title(self) -> str:
-        return f"the matrix of {self.state.matrix}"
+        return f"w of {self.state.matrix}"
 
     def picture(self) -> Figure:
         height, width = self.film.size

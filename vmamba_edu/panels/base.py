@@ -10,6 +10,7 @@ import base64
 import copy
 import html
 import io
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -24,6 +25,7 @@ from tqdm.auto import tqdm
 
 from vmamba_edu.panels.parts import claims, offline_page
 from vmamba_edu.panels.parts.browser_parts import CopyButton, FitWidth
+from vmamba_edu.panels.parts.opening import opened
 from vmamba_edu.panels.parts.playable import labels_of, main_control, values_of
 
 S = TypeVar("S")
@@ -36,6 +38,7 @@ class Panel(ABC, Generic[S, V]):
     A subclass says what its `State` is, what `compute` makes of it, which controls change it, and how the result is
     drawn (`figure`), redrawn (`redraw`), printed (`picture`), said in words (`sentence`) and had again (`code`).
     `claims` are the ids of the published claims that it lets a reader see (`parts.claims`): they stand in its foot.
+    What a reader gives to its `__init__` is compared with the annotations there, see `parts.opening`.
     """
 
     State: ClassVar[type]
@@ -43,6 +46,11 @@ class Panel(ABC, Generic[S, V]):
     claims: ClassVar[tuple[str, ...]] = ()
     plays: ClassVar[str | None] = None
     """The field of the state that a page of the panel plays; None stands for its first slider, or else first list."""
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if "__init__" in cls.__dict__:
+            cls.__init__ = opened(cls.__init__)  # type: ignore[method-assign]
 
     def __init__(self, state: S) -> None:
         self.state = state
@@ -54,6 +62,7 @@ class Panel(ABC, Generic[S, V]):
         self.caption.add_class("vmamba-sentence")
         self.copy = CopyButton(text=self.code())
         for field, control in self.controls.items():
+            self._is_offered(field, control)
             control.add_class(f"vmamba-{field}")
             control.observe(self._changed, "value")
         self.widget = self.arrange()
@@ -178,6 +187,14 @@ class Panel(ABC, Generic[S, V]):
             self.redraw(self.canvas)
         self.caption.value = self.html_sentence()
         self.copy.text = self.code()
+
+    def _is_offered(self, field: str, control: Any) -> None:
+        """Raise a ValueError where a control cannot stand at the state: ipywidgets would move it without a word."""
+        value = getattr(self.state, field, None)
+        if not isinstance(value, int | float) or not hasattr(control, "min"):
+            return
+        if not math.isclose(value, control.value, rel_tol=1e-9, abs_tol=1e-12):
+            raise ValueError(f"{field}: expected {control.min:g} to {control.max:g}, got {value:g}")
 
     def _changed(self, change: Mapping[str, Any]) -> None:
         field = next(name for name, control in self.controls.items() if control is change["owner"])

@@ -134,8 +134,8 @@ class ElementContradiction(Panel[State, View]):
             self.show(cells=cells[:at] + "ab"[change["new"]] + cells[at + 1 :])
 
     def figure(self) -> go.Figure:
-        above = ("left of a token, later", "share of |w|, by tokens back", "share of |w|, by frames back")
-        below = ("what token i keeps of each", "kept: dark 0, bright 1; ○ alike", "pairs that lead over k")
+        above = ("left of a token, later", "|w| by tokens back", "|w| by frames back")
+        below = ("what token i keeps", "bright: kept; ○: alike", "pairs that lead over k")
         figure = make_subplots(
             rows=2,
             cols=3,
@@ -164,7 +164,7 @@ class ElementContradiction(Panel[State, View]):
         figure.update_xaxes(title="frames back", dtick=1 + self.models.grid[0] // 17, row=1, col=3, showgrid=False)
         figure.update_yaxes(**log, range=[np.log10(LEAST), 0.1], row=1, col=3)
         for column, title in ((1, "token j"), (2, "token j"), (3, "token k")):
-            figure.update_xaxes(title=title, showgrid=False, row=2, col=column)
+            figure.update_xaxes(title=title, showgrid=False, tickfont={"size": 10}, row=2, col=column)
         figure.update_xaxes(constrain="domain", row=2, col=2)
         figure.update_yaxes(range=[0, 1.02], gridcolor="#EEEEEE", row=2, col=1)
         figure.update_yaxes(

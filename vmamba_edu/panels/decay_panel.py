@@ -1,5 +1,6 @@
 """State decay: how long a state remembers a token, and what it does to that memory that Δ looks at the input."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -70,6 +71,8 @@ class StateDecay(Panel[State, View]):
         if steps is None:
             both = steps_of_directions(default_clip() if clip is None else clip, model, **self.cut)
             self.directions, steps, backward = tuple(both), both["forward"], both.get("backward")
+        if direction not in self.directions:
+            raise ValueError(f"direction: expected 'forward', which is all that this model reads, got {direction!r}")
         if channel is None:
             channel = steps.most_selective if source == "clip" else 0
         chosen = State(source, delta, length, token, channel, n, direction=direction)
@@ -80,11 +83,17 @@ class StateDecay(Panel[State, View]):
         channels, length = self.view.steps.step.shape
         self.ranges = {"token": (0, length - 1), "channel": (0, channels - 1), "n": (1, self.view.steps.A.shape[1])}
         readings = [(name, name) for name in self.directions]
+        least, most = self._span_of_delta()
         narrow = {"layout": {"width": "8em"}, "style": {"description_width": "auto"}}
         return {
             "source": ipywidgets.Dropdown(options=sources, value=self.state.source, description="steps"),
             "delta": ipywidgets.FloatLogSlider(
-                self.state.delta, min=-3, max=0.5, step=0.05, description="mean Δ", disabled=self.state.source == "clip"
+                self.state.delta,
+                min=least,
+                max=most,
+                step=0.05,
+                description="mean Δ",
+                disabled=self.state.source == "clip",
             ),
             "direction": ipywidgets.Dropdown(
                 options=readings, value=self.state.direction, description="scan", layout={"width": "16em"}
@@ -97,6 +106,11 @@ class StateDecay(Panel[State, View]):
                 self.state.token, *self.ranges["token"], description="token j", layout={"width": "100%"}
             ),
         }
+
+    def _span_of_delta(self) -> tuple[float, float]:
+        """The ends of its slider, as powers of ten: the usual ones, or further out in steps of the slider."""
+        now = 20 * math.log10(self.state.delta)
+        return min(-3.0, math.floor(now) / 20), max(0.5, math.ceil(now) / 20)
 
     def arrange(self) -> ipywidgets.Box:
         chosen = [control for name, control in self.controls.items() if name != "token"]

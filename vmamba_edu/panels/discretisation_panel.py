@@ -64,7 +64,9 @@ class Discretisation(Panel[State, View]):
                 readout_format=".3f",
                 description="step Δ",
             ),
-            "real": ipywidgets.FloatSlider(state.real, min=least, max=-0.05, step=0.05, description="Re A"),
+            "real": ipywidgets.FloatSlider(
+                state.real, min=least, max=max(-0.05, state.real), step=0.05, description="Re A"
+            ),
             "imag": ipywidgets.FloatSlider(state.imag, min=-most, max=most, step=0.1, description="Im A"),
         }
 

@@ -107,21 +107,22 @@ class Kernel(Panel[State, View]):
         return {"fused": self.view.fused, "naive": self.view.naive}
 
     def figure(self) -> go.Figure:
-        titles = ("moved so far, by tensor", "moved, after so many tokens", "roofline of the whole scan")
+        titles = ("MiB so far, by tensor", "MiB, by tokens read", "operations a second")
         figure = make_subplots(rows=1, cols=3, horizontal_spacing=0.09, subplot_titles=titles)
         for column, trace in self._traces():
             make = go.Bar if trace.get("type") == "bar" else go.Scatter
             figure.add_trace(make(**{k: v for k, v in trace.items() if k != "type"}), row=1, col=column)
         grid = {"gridcolor": "#EEEEEE"}
-        figure.update_yaxes(title="MiB", type="log", range=[-3, 4.5], dtick=1, exponentformat="power", **grid, col=1)
+        figure.update_yaxes(type="log", range=[-3, 4.5], dtick=1, exponentformat="power", **grid, col=1)
         figure.update_xaxes(title="tokens", **grid, col=2)
-        figure.update_yaxes(title="MiB", **grid, col=2)
+        figure.update_yaxes(**grid, col=2)
         log = {"type": "log", "exponentformat": "power", **grid}
-        figure.update_xaxes(title="operations a byte", range=[-2, 3], dtick=1, **log, col=3)
-        figure.update_yaxes(title="operations a second", range=[8, 12.2], dtick=1, **log, col=3)
+        figure.update_xaxes(title="operations a byte", range=[-2, 3], dtick=2, **log, col=3)
+        figure.update_yaxes(range=[8, 12.2], dtick=1, **log, col=3)
         narrow = {"l": 10, "r": 10, "t": 80, "b": 10}
         legend = {"orientation": "h", "x": 0, "y": 1.12, "yanchor": "bottom"}
         figure.update_layout(height=420, margin=narrow, plot_bgcolor="white", font={"color": INK}, legend=legend)
+        figure.update_annotations(font_size=13)
         return figure
 
     def redraw(self, canvas: go.FigureWidget) -> None:

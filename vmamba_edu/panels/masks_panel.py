@@ -14,7 +14,15 @@ from torch import Tensor
 from vmamba_edu.masking import NAMES
 from vmamba_edu.palette import BLUE, INK, MARK, VERMILLION
 from vmamba_edu.panels.base import Panel
-from vmamba_edu.panels.computed.masks_of_clips import DRAWS, WIDTH, State, View, attention_of_teacher, compute
+from vmamba_edu.panels.computed.arguments import frames_of
+from vmamba_edu.panels.computed.masks_of_clips import (
+    DRAWS,
+    WIDTH,
+    State,
+    View,
+    attention_of_teacher,
+    compute,
+)
 from vmamba_edu.panels.computed.scan_order_readings import tokens_of
 from vmamba_edu.panels.computed.small_models import default_clip
 from vmamba_edu.panels.parts.clip_strip import ClipStrip
@@ -60,10 +68,10 @@ class Masks(Panel[State, View]):
         given = {"clip": clip, "attention": attention}
         self.given = "".join(f"{name}={name}, " for name, value in given.items() if value is not None)
         self.cut = f"patch_size={patch_size}, tubelet_size={tubelet_size}, "
-        frames = default_clip() if clip is None else clip
+        frames = frames_of(default_clip() if clip is None else clip)
         grid = tokens_of(frames, patch_size, tubelet_size)
         attention = attention_of_teacher(frames, grid) if attention is None else attention
-        self.strip = ClipStrip(grid, np.asarray(frames)[::tubelet_size])
+        self.strip = ClipStrip(grid, frames[::tubelet_size])
         super().__init__(State(grid, mask, ratio, seed, attention))
 
     def make_controls(self) -> dict[str, ipywidgets.ValueWidget]:
@@ -81,7 +89,7 @@ class Masks(Panel[State, View]):
         return ipywidgets.VBox([row, self.controls["ratio"], self.canvas, self.caption])
 
     def figure(self) -> go.Figure:
-        titles = ("", f"what the {WIDTH} taps see", "whole windows")
+        titles = ("", f"what the convolution's {WIDTH} taps see", "whole windows")
         specs = [[{"colspan": 2}, None], [{}, {}]]
         figure = make_subplots(
             rows=2, cols=2, specs=specs, subplot_titles=titles, row_heights=[0.62, 0.38], column_widths=[0.56, 0.44],
@@ -93,7 +101,7 @@ class Masks(Panel[State, View]):
         figure.add_heatmap(**taps, row=2, col=1)
         figure.add_bar(**bars, row=2, col=2)
         self.strip.set_stage(figure, row=1, col=1)
-        figure.update_xaxes(title="tokens that are left, in order, for the convolution", showgrid=False, row=2, col=1)
+        figure.update_xaxes(title="tokens that are left, in order", showgrid=False, row=2, col=1)
         lines = {
             "tickvals": list(range(WIDTH)),
             "ticktext": ["itself", *(f"{back} before" for back in range(1, WIDTH))],
@@ -104,6 +112,7 @@ class Masks(Panel[State, View]):
         legend = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
         narrow = {"l": 10, "r": 10, "t": 30, "b": 10}
         figure.update_layout(height=620, margin=narrow, plot_bgcolor="white", font={"color": INK}, legend=legend)
+        figure.update_annotations(font_size=14)
         return figure
 
     def redraw(self, canvas: go.FigureWidget) -> None:
@@ -120,7 +129,7 @@ class Masks(Panel[State, View]):
         marker = {"symbol": "circle", "size": 8, "color": VERMILLION, "line": {"color": "white", "width": 1.5}}
         words = "a token whose convolution reaches over a gap"
         yield {"x": x, "y": y, "mode": "markers", "marker": marker, "name": words, "showlegend": True}
-        tap = {"zmin": 0, "zmax": 1, "colorscale": TAPS, "showscale": False, "xgap": 0.5, "ygap": 2}
+        tap = {"zmin": 0, "zmax": 1, "colorscale": TAPS, "showscale": False, "ygap": 2}
         hover = "token %{x} of those left, tap %{y}<extra></extra>"
         yield {"z": _without_nan(view.true), "hovertemplate": hover, **tap}
         names = [name.replace("_", " ") for name in view.shares]

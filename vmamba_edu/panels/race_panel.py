@@ -94,18 +94,27 @@ class EngineRace(Panel[State, View]):
         )
         for column, trace in self._traces():
             figure.add_trace((go.Heatmap if column == 1 else go.Bar)(**trace), row=1, col=column)
-        figure.update_xaxes(title="token", row=1, col=1)
+        figure.update_xaxes(title="token", range=[0, self.state.length], showgrid=False, row=1, col=1)
         log = {"type": "log", "gridcolor": "#EEEEEE", "exponentformat": "power", "dtick": 2}
         figure.update_xaxes(range=[-2, 5], **log, row=1, col=2)
         figure.update_xaxes(range=[-2, 4], **log, row=1, col=3)
         figure.update_yaxes(autorange="reversed")
         narrow = {"l": 10, "r": 10, "t": 40, "b": 10}
         figure.update_layout(height=360, margin=narrow, plot_bgcolor="white", font={"color": INK}, showlegend=False)
+        figure.update_annotations(font_size=14)
+        here = {"x": 0.5, "y": 0.5, "xref": "x domain", "yref": "y domain", "showarrow": False}
+        figure.add_annotation(text=self._invitation(), font={"size": 14, "color": MARK}, **here)
         return figure
 
     def redraw(self, canvas: go.FigureWidget) -> None:
         for trace, (_, changed) in zip(canvas.data, self._traces(), strict=True):
             trace.update(changed)
+        canvas.layout.xaxis.range = [0, self.state.length]
+        canvas.layout.annotations[-1].text = self._invitation()
+
+    def _invitation(self) -> str:
+        """What stands on the empty axes before anything has been run."""
+        return "" if any(lane.seconds > 0 for lane in self.view.lanes.values()) else "not run yet: press Race"
 
     def _labels(self) -> list[str]:
         return [lane.label for lane in self.view.lanes.values()]

@@ -1,10 +1,8 @@
 """Memory scaling: what longer clips cost a scan and an attention; predicted at once, measured here at a press."""
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import ipywidgets
@@ -17,6 +15,7 @@ from plotly.subplots import make_subplots
 from vmamba_edu.analysis import Observed, measure
 from vmamba_edu.palette import BLUE, GREEN, INK, MARK, PURPLE, VERMILLION
 from vmamba_edu.panels.base import Panel
+from vmamba_edu.panels.computed.machine_memory import free_memory, gigabytes
 from vmamba_edu.panels.computed.scaling_curves import (
     ATTENTIONS,
     BYTES,
@@ -26,7 +25,6 @@ from vmamba_edu.panels.computed.scaling_curves import (
     State,
     View,
     compute,
-    gigabytes,
     job_of,
     refusal,
     to_measure,
@@ -81,7 +79,7 @@ class MemoryScaling(Panel[State, View]):
     ) -> None:
         self.measure = measure
         chosen = (scan, attention, size, frames, precision, training)
-        super().__init__(State(*chosen, free_memory(), tuple(measured), rate or product_rate()))
+        super().__init__(State(*chosen, free_memory(), tuple(measured), product_rate() if rate is None else rate))
 
     def make_controls(self) -> dict[str, ipywidgets.ValueWidget]:
         passes = [("forward", False), ("forward and backward", True)]
@@ -247,18 +245,6 @@ class MemoryScaling(Panel[State, View]):
     def show(self, **changes: Any) -> None:
         """As every panel; the free memory is looked at again."""
         super().show(**changes, free=free_memory())
-
-
-def free_memory() -> int | None:
-    """Bytes that programs can have now; where only the whole memory is known, that; None where neither is."""
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        fields = dict(line.split(":") for line in meminfo.read_text().splitlines() if ":" in line)
-        return 1024 * int(fields["MemAvailable"].split()[0])
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return None
 
 
 @cache

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from vmamba_edu.palette import BLUE, GREEN, INK, PURPLE, QUIET, SEQUENTIAL, VERMILLION
 from vmamba_edu.panels.base import Panel
+from vmamba_edu.panels.computed.arguments import came, frames_of, one_of
 from vmamba_edu.panels.computed.memory_of_readings import memory_of
 from vmamba_edu.panels.computed.scan_order_readings import State, View, apart, compute, held, tokens_of, where
 from vmamba_edu.panels.computed.small_models import default_clip
@@ -27,6 +28,8 @@ __all__ = ["ScanOrders", "State", "View", "compute", "tokens_of"]
 
 MOST_READINGS = max(map(len, PLANS.values()))
 """A plan with fewer readings leaves the traces of the others empty."""
+MOST_TOKENS = 2**16
+"""More of them are no longer to be seen, nor quick to be drawn."""
 
 LOOK = {
     Reading("spatial_first", "forward"): (BLUE, "triangle-right", ">"),
@@ -83,15 +86,19 @@ class ScanOrders(Panel[State, View]):
         position: int = 0,
         directions: Literal["both", "forward", "backward"] = "both",
     ) -> None:
+        if grid is not None:
+            _alone(grid, clip, model)
+        one_of("plan", plan, PLANS)
         self.cut, self.given = (patch_size, tubelet_size), {"clip": clip is not None, "model": model is not None}
-        clip = default_clip() if clip is None and grid is None else clip
         frames = memory = None
-        if clip is not None:
-            time, height, width = tokens_of(clip, patch_size, tubelet_size)
-            frames, cut = np.asarray(clip)[::tubelet_size], {"patch_size": patch_size, "tubelet_size": tubelet_size}
-            memory = memory_of(clip, (time, height, width), model, block, **cut)
+        if grid is None:
+            frames = frames_of(default_clip() if clip is None else clip)
+            time, height, width = tokens_of(frames, patch_size, tubelet_size)
+            cut = {"patch_size": patch_size, "tubelet_size": tubelet_size}
+            memory = memory_of(frames, (time, height, width), model, block, **cut)
             channel = memory.busiest(plan) if channel is None else channel
-        elif grid is not None:
+            frames = frames[::tubelet_size]
+        else:
             time, height, width = grid
         self.strip = ClipStrip((time, height, width), frames)
         self.strips = MemoryStrips(time * height * width, MOST_READINGS, "3") if memory else None
@@ -262,3 +269,13 @@ class ScanOrders(Panel[State, View]):
                 "marker": {"size": 11, "color": INK, "symbol": [NEIGHBOURS[axis][1] for axis in found]},
                 "hoverinfo": "skip",
             }
+
+
+def _alone(grid: Sequence[int], clip: Any, model: Any) -> None:
+    """Raise a ValueError unless a grid is one, and has come without what decides the grid by itself."""
+    if len(grid) != 3 or min(grid) < 1 or math.prod(grid) > MOST_TOKENS:
+        words = f"(time, height, width), each at least 1, and at most {MOST_TOKENS} tokens"
+        raise ValueError(f"grid: expected {words}, got {tuple(grid)}")
+    for name, given in (("clip", clip), ("model", model)):
+        if given is not None:
+            raise ValueError(f"{name}: expected none beside a grid, which is for the orders alone, got {came(given)}")

@@ -23,6 +23,7 @@ from vmamba_edu.panels.computed.scan_tree_steps import (
     compute,
     fitted,
     numbers,
+    numbers_in,
     usual_pairs,
 )
 from vmamba_edu.panels.parts.browser_parts import Player
@@ -69,10 +70,11 @@ class ScanTree(Panel[State, View]):
         scan: str = "blelloch",
         step: int = 0,
     ) -> None:
-        given = [None if x is None else tuple(np.asarray(x, dtype=float).tolist()) for x in (a, b)]
-        length = next((len(x) for x in given if x is not None), length)
+        given = [None if x is None else numbers_in(name, x) for name, x in (("a", a), ("b", b))]
+        lengths = [(name, len(x)) for name, x in zip("ab", given, strict=True) if x is not None]
+        name, length = next(iter(lengths), ("length", length))
         if not LEAST <= length <= MOST:
-            raise ValueError(f"length: expected {LEAST} to {MOST} pairs, got {length}")
+            raise ValueError(f"{name}: expected {LEAST} to {MOST} pairs, got {length}")
         usual = usual_pairs()
         a_now, b_now = (own[:length] if x is None else x for x, own in zip(given, usual, strict=True))
         super().__init__(State(scan, a_now, b_now, step))

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vmamba_edu.palette import BLUE, GREEN, INK, MARK, SEQUENTIAL, VERMILLION
 from vmamba_edu.panels.base import Panel
+from vmamba_edu.panels.computed.arguments import one_of, within
 from vmamba_edu.panels.computed.frames_of_videos import video_of
 from vmamba_edu.panels.computed.tokens_of_videos import (
     CLIPS,
@@ -72,7 +73,9 @@ class Tokeniser(Panel[State, View]):
     ) -> None:
         path = os.fspath(clip) if isinstance(clip, str | os.PathLike) else ""
         self.given = "clip, " if clip is not None and not path else ""
-        self.opened = {path: video_of(clip)}
+        self.opened = {path: video_of(clip, "clip")}
+        one_of("sampling", sampling, SAMPLINGS)
+        within("view", view, 0, CLIPS - 1 if sampling == "multi-clip" else 0)
         chosen = (sampling, num_frames, stride, size, patch_size, tubelet_size, view)
         super().__init__(State(*chosen, path, self.opened[path]))
         self.staged = self._stage()
@@ -147,12 +150,13 @@ class Tokeniser(Panel[State, View]):
         strip = self.strip()
         strip.set_stage(figure, row=1, col=1)
         figure.update_xaxes(title="frame", range=self._whole_video(), showgrid=False, row=2, col=1)
-        figure.update_yaxes(range=[CLIPS - 0.5, -0.5], dtick=1, title="clip", showgrid=False, row=2, col=1)
+        figure.update_yaxes(range=self._all_clips(), dtick=1, title="clip", showgrid=False, row=2, col=1)
         figure.update_xaxes(gridcolor="#EEEEEE", nticks=5, exponentformat="SI", rangemode="tozero", row=2, col=2)
         figure.update_yaxes(autorange="reversed", row=2, col=2)
         legend = {"orientation": "h", "x": 1, "xanchor": "right", "y": -0.1, "yanchor": "top", "traceorder": "normal"}
         narrow = {"l": 10, "r": 10, "t": 20, "b": 10}
         figure.update_layout(height=600, margin=narrow, plot_bgcolor="white", font={"color": INK}, legend=legend)
+        figure.update_annotations(font_size=14)
         return figure
 
     def strip(self) -> ClipStrip:
@@ -169,16 +173,21 @@ class Tokeniser(Panel[State, View]):
             self.strip().set_stage(stage, row=1, col=1)
             canvas.layout.images = stage.layout.images
             canvas.layout.xaxis.range, canvas.layout.yaxis.range = stage.layout.xaxis.range, stage.layout.yaxis.range
-            canvas.layout.xaxis2.range = self._whole_video()
+            canvas.layout.xaxis2.range, canvas.layout.yaxis2.range = self._whole_video(), self._all_clips()
             self.staged = self._stage()
 
     def _stage(self) -> tuple[Any, ...]:
         """What the pictures on the stage depend on."""
-        return id(self.view.video), self.view.grid[1:], tuple(self.view.indices[self.state.clip].tolist())
+        taken = tuple(self.view.indices[self.state.clip].tolist())
+        return id(self.view.video), self.view.grid[1:], taken, len(self.view.indices)
 
     def _whole_video(self) -> list[float]:
         last = self.view.video.num_frames - 1
         return [-0.03 * last - 0.5, 1.03 * last + 0.5]
+
+    def _all_clips(self) -> list[float]:
+        """From the bottom up: the first one stands on top."""
+        return [len(self.view.indices) - 0.5, -0.5]
 
     def _traces(self) -> Iterator[dict[str, Any]]:
         """The tokens over the frames, the frames of all clips and of this one, and the bars of each model."""

@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from vmamba_edu.recipes.frames import Frames
@@ -12,6 +15,7 @@ from vmamba_edu.video.long_digits import LongDigits
 from vmamba_edu.video.moving_digits import DIGIT_NAMES, caption_of
 from vmamba_edu.video.moving_digits_data import ALL_PAIRS, MovingDigits, Pair
 from vmamba_edu.video.samplers import SparseSampler
+from vmamba_edu.video.transforms import clip_to_tensor
 
 LABELS = ("motion", "digit")
 
@@ -28,6 +32,9 @@ class DigitsData:
         held_out: a table of combinations of digit and motion that training never sees, by the split that shows them and
             no others: {"validation": [[7, "left"], …], "test": […]}. A split that is not named shows what is not held
             out for another.
+        film_frames: 0 shows the whole of a motion, from its first frame to its last, in as many frames as the model
+            reads. Otherwise each clip is a film of so many frames, and the model sees those that `SparseSampler` takes
+            of it: in training a random one of each segment, anew each time; elsewhere the middle ones, as of a video.
         seed: of the clips.
     """
 
@@ -38,9 +45,13 @@ class DigitsData:
     noise: float = 0.0
     label: str = "motion"
     held_out: Any = field(default_factory=dict)
+    film_frames: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.film_frames < 0:
+            said = "a number of frames, or 0 for clips that no frames are taken of"
+            raise ValueError(f"film_frames: expected {said}, got {self.film_frames!r}")
         if self.label not in LABELS:
             raise ValueError(f"label: expected one of {', '.join(LABELS)}, got {self.label!r}")
         if not isinstance(self.held_out, Mapping) or not set(self.held_out) <= {"validation", "test"}:
@@ -62,8 +73,9 @@ class DigitsData:
         return LabelledDigits(
             split,
             getattr(self, split),
-            num_frames=frames.num_frames,
+            num_frames=self.film_frames or frames.num_frames,
             size=frames.size,
+            transform=FramesOfFilm(frames.num_frames, split) if self.film_frames else None,
             background=self.background,
             noise=self.noise,
             only=only,
@@ -99,6 +111,25 @@ class LabelledDigits(MovingDigits):
     def label(self, index: int) -> int:
         """The motion or the digit of clip `index` as a class number."""
         return super().label(index) if self.told == "motion" else self.pair(index)[0]
+
+
+@dataclass(frozen=True)
+class FramesOfFilm:
+    """A transform: the frames of a film that the published sampler takes, normalised.
+
+    Attributes:
+        num_frames: how many.
+        split: of "train" a random frame of each segment is taken; of others the middle ones.
+    """
+
+    num_frames: int
+    split: str
+
+    def __call__(
+        self, frames: UInt8[Tensor, "film height width 3"], generator: torch.Generator | None = None
+    ) -> Float[Tensor, "3 time height width"]:
+        mode = "train" if self.split == "train" else "validation"
+        return clip_to_tensor(frames[SparseSampler(self.num_frames).indices(mode, len(frames), generator=generator)])
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Training by a recipe: everything that it names is made, and handed to the loop."""
 
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -107,13 +108,14 @@ def train_recipe(
     device: str = "auto",
     progress: bool = True,
     callbacks: Sequence[Callback] = (),
+    stop: threading.Event | None = None,
 ) -> History:
     """Train what a recipe says, from weights that its seed draws or that it starts from.
 
     Args:
         recipe: what to train, on what and how.
         run_folder: where checkpoints and logs go; None keeps nothing.
-        resume, progress, callbacks: as for `train`.
+        resume, progress, callbacks, stop: as for `train`.
         device: to train on; "auto" takes a GPU where there is one.
 
     Raises:
@@ -133,6 +135,7 @@ def train_recipe(
         metadata=prepared.metadata,
         progress=progress,
         callbacks=callbacks,
+        stop=stop,
     )
 
 

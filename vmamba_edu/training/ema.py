@@ -1,6 +1,9 @@
 """An exponential moving average of the weights: smoother than the weights themselves, and often better."""
 
-from torch import nn
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 
@@ -12,5 +15,16 @@ def make_average(model: nn.Module, decay: float | int) -> AveragedModel:
     Args:
         decay: 0.999 looks back on about a thousand steps; in (0, 1).
     """
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
+    move = get_ema_multi_avg_fn(decay)
+
+    def move_pieces(averages: Sequence[Tensor], weights: Sequence[Tensor], count: Tensor | int) -> None:
+        """All at once is not possible where some weights are cut (`pieces`) and some are whole; of the pieces it is."""
+        move([_own(one) for one in averages], [_own(one) for one in weights], count)
+
+    average = AveragedModel(model, multi_avg_fn=move_pieces)
     return average.requires_grad_(False).eval()
+
+
+def _own(tensor: Any) -> Tensor:
+    """What this process holds of a tensor: a DTensor's local part."""
+    return tensor.to_local() if hasattr(tensor, "to_local") else tensor

@@ -58,6 +58,7 @@ def train(
     progress: bool = True,
     callbacks: Sequence[Callback] = (),
     processes: Processes | None = None,
+    stop: threading.Event | None = None,
 ) -> History:
     """Train a model, in place.
 
@@ -82,6 +83,8 @@ def train(
         progress: whether to show a bar.
         callbacks: who else listens, see `logs.Callback`. Of several processes the first tells them.
         processes: who else trains the same; by default those that this one was launched with, see `processes`.
+        stop: set from another thread, it lets the step end and ends the training: saved, as after an interrupt, but
+            the history is returned. It ended "interrupted".
 
     Raises:
         NotFiniteError: a loss or gradient is not finite; the model keeps the weights before that step.
@@ -99,7 +102,8 @@ def train(
         order = replace(state.order, start=state.step)
         batches = Loading(data, settings.seed, settings.num_workers, collate).load_all(order, processes.part)
         listeners = [*folder.logs(), *([ProgressBar()] if progress else []), *callbacks] if processes.is_main else []
-        run_flushing_denormals(partial(_run, state, batches, judge, folder, Callbacks(listeners), history))
+        work = partial(_run, state, batches, judge, folder, Callbacks(listeners), history, stop or threading.Event())
+        run_flushing_denormals(work)
     return history
 
 
@@ -110,26 +114,28 @@ def _run(
     folder: RunFolder,
     listeners: Callbacks,
     history: History,
+    asked: threading.Event,
     interrupted: threading.Event,
 ) -> None:
     """From the state as it is to the end of the training."""
     stop = False
     try:
         listeners.on_start(state.step, state.order.num_steps)
-        for batch in () if state.watch.says_stop else batches:
-            history.training.append(take_step(state, batch))
-            listeners.on_step(history.training[-1])
-            if state.is_epoch_end and judge.has_data:
-                row = judge.measure(state)
-                history.validation.append(row)
-                listeners.on_validation(row)
-                if state.watch.update(row):
-                    folder.save(state, BEST)
-            stop = state.processes.any(interrupted.is_set())
-            if state.is_epoch_end or stop or folder.is_due(state):
-                folder.save(state, LAST)
-            if stop or state.watch.says_stop:
-                break
+        with state.processes.training(state.model):
+            for batch in () if state.watch.says_stop else batches:
+                history.training.append(take_step(state, batch))
+                listeners.on_step(history.training[-1])
+                if state.is_epoch_end and judge.has_data:
+                    row = judge.measure(state)
+                    history.validation.append(row)
+                    listeners.on_validation(row)
+                    if state.watch.update(row):
+                        folder.save(state, BEST)
+                stop = state.processes.any(interrupted.is_set() or asked.is_set())
+                if state.is_epoch_end or stop or folder.is_due(state):
+                    folder.save(state, LAST)
+                if stop or state.watch.says_stop:
+                    break
         history.ended = "early stop" if state.watch.says_stop else "interrupted" if stop else "finished"
     finally:
         listeners.on_end()

@@ -43,7 +43,7 @@ class TrainingState:
     """A run between two steps.
 
     Attributes:
-        model: what learns.
+        model: what learns; a copy of the model given, cut, where processes keep it in pieces.
         objective: what it learns for; one that is an nn.Module learns with it.
         task: both, as a step calls them.
         optimiser: AdamW over both.
@@ -94,9 +94,12 @@ class TrainingState:
         )
         average = None if settings.ema_decay is None else make_average(model, settings.ema_decay)
         rates = settings.learning_rates(order.num_steps)
-        task, prepared = processes.prepare(Task(model, objective), optimiser)
+        task = Task(model, objective)
+        called, prepared = processes.prepare(task, optimiser)
+        if average is not None:
+            processes.cut_copy(average.module, task.model)
         watch = settings.early_stop()
-        return cls(model, objective, task, prepared, average, watch, order, settings, rates, processes)
+        return cls(task.model, objective, called, prepared, average, watch, order, settings, rates, processes)
 
     @property
     def epoch(self) -> int:
@@ -131,15 +134,16 @@ class TrainingState:
         own_random, *others_random = self.processes.gathered(capture_random_state())
         epoch, position = divmod(self.step, self.order.steps_per_epoch)
         sampler = {"epoch": epoch, "position": position, "seed": self.order.seed}
+        whole = self.processes.put_together
         return {
             "step": self.step,
             "sampler": {**sampler, "num_samples": self.order.num_samples},
-            "model": self.model.state_dict(),
+            "model": whole(self.model.state_dict()),
             "objective": _objective_state(self.objective),
             "objective_generator": None if (own := _generator(self.objective)) is None else own.get_state(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimiser": whole(self.optimiser.state_dict()),
             "schedule": {"num_steps": self.order.num_steps, "kind": self.settings.schedule},
-            "average": None if self.average is None else self.average.state_dict(),
+            "average": None if self.average is None else whole(self.average.state_dict()),
             "watch": self.watch.state_dict(),
             "random": own_random,
             "others_random": others_random,
@@ -155,15 +159,16 @@ class TrainingState:
             CheckpointError: it is of another model, objective, data or settings; the message says in what.
         """
         self._require_same_run(content, path)
-        self.model.load_state_dict(content["model"])
+        cut = self.processes.cut
+        self.model.load_state_dict(cut(content["model"], self.model.state_dict()))
         if content["objective"] is not None:
             self.objective.load_state_dict(content["objective"])  # type: ignore[attr-defined]
         own, own_state = _generator(self.objective), content["objective_generator"]
         if own is not None and own_state is not None:
             own.set_state(own_state)
-        self.optimiser.load_state_dict(content["optimiser"])
+        self.optimiser.load_state_dict(dict(self.processes.cut_optimiser(content["optimiser"], self.optimiser)))
         if self.average is not None:
-            self.average.load_state_dict(content["average"])
+            self.average.load_state_dict(cut(content["average"], self.average.state_dict()))
         self.watch.load_state_dict(content["watch"])
         self.step = content["step"]
         self._restore_random([content["random"], *content.get("others_random", ())])

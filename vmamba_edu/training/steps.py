@@ -44,11 +44,11 @@ def take_step(state: TrainingState, batch: Mapping[str, Any]) -> Row:
     state.optimiser.zero_grad()
     state.processes.backward(loss)
     learning = list(state.named_parameters().values())
-    norm = nn.utils.get_total_norm([weight.grad for weight in learning if weight.grad is not None])
+    norm = state.processes.norm([weight.grad for weight in learning if weight.grad is not None])
     if not torch.isfinite(norm):
         raise _not_finite(state, f"the norm of the gradient is {float(norm)}")
     if state.settings.clip_norm is not None:
-        nn.utils.clip_grads_with_norm_(learning, state.settings.clip_norm, norm)
+        state.processes.shorten(learning, state.settings.clip_norm, norm)
     state.optimiser.step()
     if state.average is not None:
         state.average.update_parameters(state.model)
@@ -80,10 +80,12 @@ def measure(
     totals: dict[str, float] = defaultdict(float)
     device = next(model.parameters()).device
     try:
-        with seeded(seed), torch.no_grad(), autocast(device, precision), processes.each_alone():
-            for batch in batches:
+        with seeded(seed), torch.no_grad(), processes.each_alone():
+            for batch in batches:  # made here, where no worker makes them: the clips themselves are drawn in float32
                 size = len(next(iter(batch.values())))
-                for name, value in objective(model, {**to_device(batch, device), "step": 0}).items():
+                with autocast(device, precision):
+                    parts = objective(model, {**to_device(batch, device), "step": 0})
+                for name, value in parts.items():
                     totals[name] += size * float(value)
                 totals[_COUNT] += size
     finally:
@@ -106,7 +108,7 @@ def require_finite_weights(state: TrainingState) -> None:
     Raises:
         NotFiniteError: it has.
     """
-    if name := _first_not_finite(state.named_parameters()):
+    if name := _first_not_finite(state.named_parameters(), state.processes):
         raise _not_finite(state, f"the weight {name} is not finite after the last step")
 
 
@@ -123,15 +125,16 @@ def _not_finite(state: TrainingState, what: str) -> NotFiniteError:
     place = f"step {state.step + 1} (epoch {epoch + 1}, batch {position + 1})"
     weights = state.named_parameters()
     gradients = {name: parameter.grad for name, parameter in weights.items() if parameter.grad is not None}
-    first = f"first weight that is not finite: {_first_not_finite(weights) or 'none, all are'}"
+    first = f"first weight that is not finite: {_first_not_finite(weights, state.processes) or 'none, all are'}"
     if what.startswith("the norm"):
-        first += f"; first gradient: {_first_not_finite(gradients) or 'none, only their norm'}"
+        first += f"; first gradient: {_first_not_finite(gradients, state.processes) or 'none, only their norm'}"
     advice = "the step was not taken; try a smaller learning_rate, a longer warm-up or a smaller clip_norm"
     return NotFiniteError(f"{place}: {what}; {first}; {advice}")
 
 
-def _first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
-    return next((name for name, value in tensors.items() if not torch.isfinite(value).all()), None)
+def _first_not_finite(tensors: Mapping[str, Tensor], processes: Processes) -> str | None:
+    own = ((name, processes.own(value)) for name, value in tensors.items())
+    return processes.any_name(next((name for name, value in own if not torch.isfinite(value).all()), None))
 
 
 def _worst(value: Tensor) -> float:

@@ -44,12 +44,13 @@ class Validation:
         settings = self.settings
         processes = state.processes
         batches = self.loading.load(self.places[processes.rank :: processes.count])
-        measured = measure(
-            state.judged_model,
-            self.objective,
-            batches,
-            seed=settings.seed,
-            precision=settings.precision,
-            processes=processes,
-        )
+        with processes.whole(state.judged_model) as model:
+            measured = measure(
+                model,
+                self.objective,
+                batches,
+                seed=settings.seed,
+                precision=settings.precision,
+                processes=processes,
+            )
         return {"step": state.step, "epoch": state.epoch} | measured

@@ -25,6 +25,10 @@ from vmamba_edu.analysis.counted_cost import our_formulas
 from vmamba_edu.models import create_model
 from vmamba_edu.models.backbone import Backbone
 from vmamba_edu.models.registry import MODELS
+from vmamba_edu.panels.computed.arguments import one_of, within
+
+MOST_FRAMES, MOST_PIXELS = 4096, 4096
+"""Of a clip that is counted; beyond them the counts would be those of no model that anyone runs."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +81,15 @@ def anatomy_of(name: str, frames: int, size: int) -> Anatomy:
     Raises:
         ValueError: there is no such model, or it cannot read such clips.
     """
-    if name not in MODELS:
-        raise ValueError(f"model: expected one of {', '.join(MODELS)}, got {name!r}")
+    one_of("model", name, MODELS)
+    within("frames", frames, 1, MOST_FRAMES)
+    within("size", size, 1, MOST_PIXELS)
     is_clip = hasattr(MODELS[name], "num_frames")
     with torch.device("meta"):
-        model = create_model(name, img_size=size, **({"num_frames": frames} if is_clip else {})).eval()
+        try:
+            model = create_model(name, img_size=size, **({"num_frames": frames} if is_clip else {})).eval()
+        except ValueError as error:  # in the panel's words
+            raise ValueError(str(error).replace("img_size: ", "size: ").replace("num_frames: ", "frames: ")) from error
         pixels = torch.empty((1, 3, frames, size, size) if is_clip else (1, 3, size, size))
     if isinstance(model, Backbone):
         model.set_backend("numba")  # its operators say what shapes they return, and are counted

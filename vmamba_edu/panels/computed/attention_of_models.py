@@ -13,7 +13,19 @@ from vmamba_edu.analysis.hidden_state import BlockScan, readings_of
 from vmamba_edu.models import VideoMambaPro
 from vmamba_edu.models.attention import AttentionMap
 from vmamba_edu.models.backbone import Backbone
-from vmamba_edu.panels.computed.models_side_by_side import fresh_models, grid_of, named, pixels_for, with_variant
+from vmamba_edu.panels.computed.arguments import frames_of
+from vmamba_edu.panels.computed.models_side_by_side import (
+    TRAINED,
+    answer_of,
+    clip_for,
+    fresh_models,
+    grid_of,
+    named,
+    pixels_for,
+    reads,
+    trained_model,
+    with_variant,
+)
 from vmamba_edu.panels.computed.small_models import FRESH
 from vmamba_edu.scan_orders import Grid
 
@@ -208,6 +220,30 @@ def _rows_of_maps(maps: Sequence[AttentionMap], tokens: Sequence[int], grid: Gri
     return (total.flatten(1) / len(maps)).numpy(), (to_cls / len(maps)).numpy()
 
 
+def with_a_trained_one(frames: Tensor | np.ndarray | None, patch_size: int) -> SideBySide:
+    """The small fresh models, and before them the shipped classifier where the clip is of the kind it has learned from.
+
+    Args:
+        frames: as for `side_by_side`; a clip of that kind if None.
+        patch_size: how the clip is cut.
+
+    Raises:
+        ValueError: they do not fit.
+    """
+    trained = trained_model()
+    pixels = clip_for(trained) if frames is None else frames_of(frames)
+    if not reads(trained, pixels, patch_size):
+        return side_by_side(pixels, None, patch_size)
+    depth = trained.config.depth  # type: ignore[union-attr]
+    fresh = {f"{name}, fresh": one for name, one in fresh_models(pixels, patch_size, depth).items()}  # type: ignore[arg-type]
+    motion, share = answer_of(trained, pixels)
+    described = (
+        f"VideoMamba, trained, is {TRAINED}, which tells twelve motions apart and calls this clip "
+        f"{motion!r} ({share:.0%} sure); the others have fresh weights, none trained; VideoMamba, fresh, is {FRESH}"
+    )
+    return SideBySide({"VideoMamba, trained": trained, **fresh}, pixels, described)
+
+
 def side_by_side(
     frames: Tensor | np.ndarray, model: nn.Module | Mapping[str, nn.Module] | None, patch_size: int
 ) -> SideBySide:
@@ -216,13 +252,12 @@ def side_by_side(
     Raises:
         ValueError: they do not fit, or are more than there are colours for.
     """
-    pixels = np.asarray(frames)
-    if pixels.ndim != 4 or pixels.shape[-1] != 3 or pixels.dtype != np.uint8:
-        got = f"{pixels.dtype} {pixels.shape}"
-        raise ValueError(f"clip: expected uint8 frames (time, height, width, 3), got {got}")
+    pixels = frames_of(frames)
     if model is None:
+        if patch_size < 1:
+            raise ValueError(f"patch_size: expected at least 1, got {patch_size}")
         if pixels.shape[1] % patch_size or pixels.shape[2] % patch_size:
-            raise ValueError(f"clip: expected frames of whole patches of {patch_size}, got {pixels.shape[1:3]}")
+            raise ValueError(f"clip, patch_size: expected whole patches of {patch_size}, got {pixels.shape[1:3]}")
         models = fresh_models(pixels, patch_size)
         return SideBySide(models, pixels, f"fresh weights, none trained; VideoMamba is {FRESH}")
     models = named(model)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vmamba_edu.models.pro_mixer import PRO_VARIANTS
+from vmamba_edu.panels.computed.arguments import one_of, within
 from vmamba_edu.panels.computed.attention_of_models import Look, SideBySide
 
 DIRECTIONS = ("both", "forward", "backward")
@@ -98,12 +99,10 @@ def _check(state: State) -> SideBySide:
     time, height, width = models.grid
     most = {"frame": time, "row": height, "column": width, "block": models.depth, "channel": max(models.channels, 1)}
     for name, count in most.items():
-        if getattr(state, name) not in range(count):
-            raise ValueError(f"{name}: expected 0 to {count - 1}, got {getattr(state, name)}")
+        within(name, getattr(state, name), 0, count - 1)
     choices = {"direction": DIRECTIONS, "weights": WEIGHTS, "variant": VARIANTS}
     for name, known in {**choices, "matrix": tuple(models.models)}.items():
-        if getattr(state, name) not in known:
-            raise ValueError(f"{name}: expected one of {', '.join(map(repr, known))}, got {getattr(state, name)!r}")
+        one_of(name, getattr(state, name), known)
     return models
 
 

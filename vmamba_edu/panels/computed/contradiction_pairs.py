@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from vmamba_edu.analysis import contradiction
+from vmamba_edu.panels.computed.arguments import one_of, within
 from vmamba_edu.panels.computed.how_far_back import HowFarBack, Reach
 
 RULES = ("one", "kinds", "best")
@@ -128,10 +129,8 @@ def _check(state: State) -> None:
     least, most = LENGTHS
     if set(state.cells) - {"a", "b"} or not least <= len(state.cells) <= most:
         raise ValueError(f"cells: expected {least} to {most} letters a or b, got {state.cells!r}")
-    if state.rule not in RULES:
-        raise ValueError(f"rule: expected one of {', '.join(map(repr, RULES))}, got {state.rule!r}")
+    one_of("rule", state.rule, RULES)
     for name in ("A_bar", "A_bar_b"):
         if not 0 <= getattr(state, name) <= 1:
             raise ValueError(f"{name}: expected a number in [0, 1], got {getattr(state, name)}")
-    if state.token not in range(len(state.cells)):
-        raise ValueError(f"token: expected 0 to {len(state.cells) - 1}, got {state.token}")
+    within("token", state.token, 0, len(state.cells) - 1)

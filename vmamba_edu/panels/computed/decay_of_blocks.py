@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from vmamba_edu.analysis import decay_of
 from vmamba_edu.models import VideoMamba
+from vmamba_edu.panels.computed.arguments import frames_of
 from vmamba_edu.panels.computed.decay_shares import Steps
 from vmamba_edu.panels.computed.memory_of_readings import memory_of
 from vmamba_edu.panels.computed.scan_order_readings import tokens_of
@@ -49,8 +50,9 @@ def steps_of_directions(
     """
     if isinstance(model, VideoMamba):
         patch_size, tubelet_size = model.config.patch_size, model.config.tubelet_size
-    grid = tokens_of(clip, patch_size, tubelet_size)
-    memory = memory_of(clip, grid, model, block, patch_size=patch_size, tubelet_size=tubelet_size)
+    frames = frames_of(clip)
+    grid = tokens_of(frames, patch_size, tubelet_size)
+    memory = memory_of(frames, grid, model, block, patch_size=patch_size, tubelet_size=tubelet_size)
     words = f"the Δ of a clip in block {block} of {memory.described}"
     found: dict[Direction, Steps] = {}
     for direction in memory.model.block(block).mixer.directions:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from vmamba_edu.analysis import Decay
+from vmamba_edu.panels.computed.arguments import one_of, within
 from vmamba_edu.scan_orders import Direction
 
 SOURCES = ("constant", "random", "clip")
@@ -124,6 +125,7 @@ class View:
     lives: Histogram  # of the half-lives, over all states of all channels
 
 
+MOST_TOKENS, MOST_DELTA = 2**16, 100
 WINDOW = 48
 """Most tokens of a sequence that are shown as a matrix."""
 
@@ -138,8 +140,7 @@ def compute(state: State) -> View:
     channels, length = steps.step.shape
     places = {"token": (0, length - 1), "channel": (0, channels - 1), "n": (1, steps.A.shape[1])}
     for name, (least, most) in places.items():
-        if getattr(state, name) not in range(least, most + 1):
-            raise ValueError(f"{name}: expected {least} to {most}, got {getattr(state, name)}")
+        within(name, getattr(state, name), least, most)
     pair = steps.of(state.channel, state.n - 1)
     before = WINDOW // 4 if state.direction == "forward" else WINDOW - WINDOW // 4  # most of it is what comes after
     start = max(0, min(state.token - before, length - WINDOW))
@@ -178,14 +179,14 @@ def steps_of(state: State) -> Steps:
 
 
 def _steps_of(state: State) -> Steps:
-    if state.source not in SOURCES:
-        raise ValueError(f"source: expected one of {', '.join(map(repr, SOURCES))}, got {state.source!r}")
+    one_of("source", state.source, SOURCES)
+    if not 0 < state.delta <= MOST_DELTA:
+        raise ValueError(f"delta: expected a number above 0, at most {MOST_DELTA}, got {state.delta}")
+    within("length", state.length, 1, MOST_TOKENS)
     if state.source == "clip":
         if state.measured is None:
             raise ValueError("source: 'clip' needs the steps of a block, `measured`, got None")
         return state.measured_backward if state.direction == "backward" and state.measured_backward else state.measured
-    if not 0 < state.delta < math.inf or state.length < 1:
-        raise ValueError(f"delta, length: expected Δ above 0 and at least 1 token, got {state.delta}, {state.length}")
     step = torch.full((1, state.length), state.delta, dtype=torch.float64)
     if state.source == "random":
         draw = torch.randn(step.shape, generator=torch.Generator().manual_seed(state.seed), dtype=torch.float64)

@@ -11,9 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vmamba_edu.panels.computed.arguments import one_of
 from vmamba_edu.ssm import RULES, DiagonalSystem, stability_limit
 
 DURATION = 10.0
+SHORTEST, FASTEST = 1e-3, 100.0
+"""The least step, and the largest |Re A| and |Im A|: beyond them the curves take long and show nothing."""
 FINE = 600
 """Points of the continuous curve."""
 DELTAS = np.logspace(np.log10(0.02), np.log10(2.0), 25)
@@ -54,12 +57,14 @@ def compute(state: State) -> View:
         ValueError: the state does not decay, the step is not positive or longer than the duration, or the signal is
             unknown.
     """
-    if state.signal not in SIGNALS:
-        raise ValueError(f"signal: expected one of {', '.join(map(repr, SIGNALS))}, got {state.signal!r}")
-    if not state.real < 0:
-        raise ValueError(f"real: expected a negative number, a state that decays, got {state.real}")
-    if not 0 < state.delta <= DURATION:
-        raise ValueError(f"delta: expected a step above 0, at most {DURATION:g}, got {state.delta}")
+    one_of("signal", state.signal, SIGNALS)
+    if not -FASTEST <= state.real < 0:
+        expected = f"a negative number, a state that decays, not below {-FASTEST:g}"
+        raise ValueError(f"real: expected {expected}, got {state.real}")
+    if not abs(state.imag) <= FASTEST:
+        raise ValueError(f"imag: expected a number from {-FASTEST:g} to {FASTEST:g}, got {state.imag}")
+    if not SHORTEST <= state.delta <= DURATION:
+        raise ValueError(f"delta: expected a step of {SHORTEST:g} to {DURATION:g}, got {state.delta}")
     A = torch.tensor([complex(state.real, state.imag)], dtype=torch.complex128)
     time = np.linspace(0, DURATION, FINE)
     exact = continuous(A, state.signal, time)

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vmamba_edu.panels.computed.arguments import frames_of
 from vmamba_edu.video import CentreCrop, VideoReadError, moving_digits, read_clip, resize_short_side, video_info
 
 BUILT_IN = "moving_digits(7, 'left', num_frames=64, size=112, seed=3, background='photo').frames"
@@ -59,27 +61,32 @@ class Video:
         return CentreCrop(side)(resize_short_side(frames, side)).numpy()
 
 
-def video_of(source: str | os.PathLike[str] | Tensor | np.ndarray | None) -> Video:
+def video_of(source: str | os.PathLike[str] | Tensor | np.ndarray | None, called: str = "path") -> Video:
     """The video that a reader names: a path, frames (time, height, width, 3) in uint8, or None for the built-in one.
+
+    What cannot be read is told as the fault of what is `called` so.
 
     Raises:
         ValueError: the file cannot be read, or these are no frames.
     """
     if source is None or (isinstance(source, str) and not source.strip()):
-        clip = moving_digits(7, "left", num_frames=64, size=112, seed=3, background="photo").frames
-        return _in_memory("the built-in clip, a seven that moves left", clip)
+        return _in_memory("the built-in clip, a seven that moves left", _built_in())
     if isinstance(source, str | os.PathLike):
         path = Path(source).expanduser()
         try:
             info = video_info(path)
         except (VideoReadError, OSError) as error:
-            raise ValueError(f"path: {error}") from error
+            raise ValueError(f"{called}: expected a video that can be read, got {error}") from error
         return Video(path.name, info.num_frames, info.height, info.width, info.fps, path=path)
-    frames = torch.as_tensor(np.asarray(source))
-    if frames.dim() != 4 or frames.shape[-1] != 3 or frames.dtype != torch.uint8 or not len(frames):
-        got = f"{tuple(frames.shape)} of {frames.dtype}"
-        raise ValueError(f"clip: expected a path, or uint8 frames (time, height, width, 3), got {got}")
-    return _in_memory("the given clip", frames)
+    try:
+        return _in_memory("the given clip", torch.as_tensor(frames_of(source)))
+    except ValueError as error:
+        raise ValueError(str(error).replace("expected uint8", "expected a path, or uint8")) from None
+
+
+@cache
+def _built_in() -> Tensor:
+    return moving_digits(7, "left", num_frames=64, size=112, seed=3, background="photo").frames
 
 
 def _in_memory(name: str, frames: Tensor) -> Video:

@@ -17,6 +17,7 @@ from vmamba_edu.analysis.scan_work import (
     memory_seconds,
     naive_work,
 )
+from vmamba_edu.panels.computed.arguments import one_of, within
 
 CHUNK = 64
 """Tokens in a chunk, as in the CPU kernel."""
@@ -95,10 +96,8 @@ def compute(state: State) -> View:
         ValueError: a size is none of those that can be chosen, or the chunk is beyond the end.
     """
     for name, known in (("dim", DIMS), ("length", LENGTHS), ("state", STATES)):
-        if getattr(state, name) not in known:
-            raise ValueError(f"{name}: expected one of {', '.join(map(str, known))}, got {getattr(state, name)!r}")
-    if not 0 <= state.chunk <= chunks_of(state.length):
-        raise ValueError(f"chunk: expected 0 to {chunks_of(state.length)} for this length, got {state.chunk}")
+        one_of(name, getattr(state, name), known)
+    within("chunk", state.chunk, 0, chunks_of(state.length))
     ends = np.minimum(CHUNK * np.arange(chunks_of(state.length) + 1), state.length)
     tokens = int(ends[state.chunk])
     fused, naive = (_side(state, tokens, ends, is_naive) for is_naive in (False, True))

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vmamba_edu.masking import NAMES, make_mask, unbroken_windows, visible_runs
 from vmamba_edu.models.digit_teacher import digit_teacher
+from vmamba_edu.panels.computed.arguments import came, one_of, within
 from vmamba_edu.scan_orders import Grid
 from vmamba_edu.video import clip_to_tensor
 
@@ -61,6 +62,11 @@ def compute(state: State) -> View:
     Raises:
         ValueError: there is no such mask, the ratio cannot be, or the attention is missing or of another grid.
     """
+    one_of("mask", state.mask, NAMES)
+    within("seed", state.seed, 0, 2**63 - 1)
+    if not 0 <= state.ratio <= 1:
+        raise ValueError(f"ratio: expected the share of tokens to drop, from 0 to 1, got {state.ratio}")
+    _check_attention(state)
     generator = torch.Generator().manual_seed(state.seed)
     attention = None if state.attention is None else state.attention[None]
     mask = make_mask(state.mask, state.grid, state.ratio, attention=attention, generator=generator)
@@ -74,6 +80,17 @@ def compute(state: State) -> View:
             shares[name], lengths[name] = _compared(state, name)
     whole = ~(true == 0).any(axis=0)
     return View(dropped, visible, visible_runs(mask)[0].numpy(), true, whole, by_frame, shares, lengths)
+
+
+def _check_attention(state: State) -> None:
+    attention, (time, height, width) = state.attention, state.grid
+    if attention is None:
+        return
+    if attention.shape != (time, height * width):
+        expected = f"(time, height · width) = {(time, height * width)}"
+        raise ValueError(f"attention: expected {expected}, got {tuple(attention.shape)}")
+    if not attention.is_floating_point() or not attention.isfinite().all() or (attention < 0).any():
+        raise ValueError(f"attention: expected finite numbers, none below 0, got {came(attention)} with others")
 
 
 def taps(visible: np.ndarray, width: int = WIDTH) -> np.ndarray:

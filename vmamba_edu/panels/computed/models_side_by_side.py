@@ -1,4 +1,7 @@
-"""Models that look at the same clip: two that scan it and two that attend to it, small, with weights drawn once."""
+"""Models that look at the same clip: two that scan it and two that attend to it, small, with weights drawn once.
+
+And one that has learned: the classifier of motions that comes with the package.
+"""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -8,30 +11,58 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vmamba_edu.models import TimeSformer, VideoMambaPro, VideoMambaProConfig, ViViT
+from vmamba_edu.models import TimeSformer, VideoMambaPro, VideoMambaProConfig, ViViT, from_pretrained
 from vmamba_edu.models.backbone import Backbone
+from vmamba_edu.models.checkpoints.shipped import shipped_record
 from vmamba_edu.models.transformer_configuration import TimeSformerConfig, ViViTConfig
 from vmamba_edu.panels.computed.small_models import fresh_model
 from vmamba_edu.scan_orders import Grid
-from vmamba_edu.video import clip_to_tensor
+from vmamba_edu.video import clip_to_tensor, moving_digits
 
 SPREAD = 1.5
 """Standard deviation of a fresh attention's scores: enough that its softmax prefers some tokens to others."""
 
 DIM, DEPTH, HEADS = 32, 2, 4
 
+TRAINED = "moving_digits_classifier"
 
-def fresh_models(frames: Tensor | np.ndarray, patch_size: int = 16) -> dict[str, nn.Module]:
+
+def trained_model() -> nn.Module:
+    """The shipped classifier: a VideoMamba that tells the twelve motions of Moving Digits apart."""
+    return from_pretrained(TRAINED)
+
+
+def clip_for(model: nn.Module) -> np.ndarray:
+    """A clip of the kind that the classifier has learned from: a seven that moves left, uint8 (time, size, size, 3)."""
+    config: Any = model.config
+    return moving_digits(7, "left", num_frames=config.num_frames, size=config.frame_size, seed=3).frames.numpy()
+
+
+def reads(model: nn.Module, frames: np.ndarray, patch_size: int) -> bool:
+    """Whether frames have the size that a model has learned from, and are cut as it cuts them."""
+    config: Any = model.config
+    learned = (config.num_frames, *config.frame_size, config.patch_size, config.tubelet_size)
+    return learned == (*frames.shape[:3], patch_size, 1)
+
+
+@torch.no_grad()
+def answer_of(model: nn.Module, frames: np.ndarray) -> tuple[str, float]:
+    """Which motion the classifier sees in a clip, and how sure it is."""
+    shares = model(pixels_for(model, frames)).softmax(-1)[0]
+    return shipped_record(TRAINED)["classes"][int(shares.argmax())], float(shares.max())
+
+
+def fresh_models(frames: Tensor | np.ndarray, patch_size: int = 16, depth: int = DEPTH) -> dict[str, nn.Module]:
     """VideoMamba, VideoMambaPro, ViViT's model 1 and TimeSformer for clips like these, by name; always the same.
 
     They are as wide and as deep as each other, and none of them is trained: VideoMamba is `small_models.fresh_model`,
     VideoMambaPro has its weights, and the transformers' queries and keys are drawn so that scores deviate by `SPREAD`.
     torch's own generator is left alone.
     """
-    mamba = fresh_model(frames, patch_size, depth=DEPTH)
+    mamba = fresh_model(frames, patch_size, depth=depth)
     time, height, width = (int(size) for size in frames.shape[:3])
     size: dict[str, Any] = {"img_size": (height, width), "patch_size": patch_size, "num_frames": time}
-    size |= {"embed_dim": DIM, "depth": DEPTH, "num_heads": HEADS, "num_classes": 0}
+    size |= {"embed_dim": DIM, "depth": depth, "num_heads": HEADS, "num_classes": 0}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         vivit = attentive_(ViViT(ViViTConfig(model=1, tubelet_size=1, **size)).eval())

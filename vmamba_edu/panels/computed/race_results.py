@@ -6,6 +6,7 @@ import numpy as np
 
 from vmamba_edu.analysis.engine_runs import Job, Run
 from vmamba_edu.analysis.scan_work import Shape
+from vmamba_edu.panels.computed.arguments import one_of
 
 ENGINES = ("reference", "associative", "numba", "triton")
 DIMS = (8, 64, 192, 384)
@@ -74,8 +75,7 @@ def compute(state: State) -> View:
         ValueError: a size is none of those that can be chosen.
     """
     for name, known in (("dim", DIMS), ("length", LENGTHS), ("state", STATES)):
-        if getattr(state, name) not in known:
-            raise ValueError(f"{name}: expected one of {', '.join(map(str, known))}, got {getattr(state, name)!r}")
+        one_of(name, getattr(state, name), known)
     seen = {run.job.engine: run for run in state.runs if run.job == job_of(state, run.job.engine)}
     lanes = {engine: _lane(state, engine, seen.get(engine)) for engine in ENGINES}
     ran = [engine for engine, lane in lanes.items() if lane.seconds > 0]

@@ -15,14 +15,14 @@ import numpy as np
 
 from vmamba_edu.analysis import Cost, Observed, cost
 from vmamba_edu.models.registry import MODELS
+from vmamba_edu.panels.computed.arguments import one_of
+from vmamba_edu.panels.computed.machine_memory import SHARE, gigabytes
 
 FRAMES = (2, 4, 8, 16, 32, 64, 128)
 SIZES = (64, 112, 224, 336)
 BYTES = MappingProxyType({"float32": 4, "bfloat16": 2})
 SCANS = ("videomamba_tiny", "videomamba_small", "videomamba_middle", "videomambapro_tiny")
 ATTENTIONS = MappingProxyType({"joint": "joint_space_time", "divided": "divided_space_time"})
-SHARE = 0.6
-"""Of the free memory; what may need more is not measured."""
 MOST_OPERATIONS = 1e12
 """What would take more operations than these, half a minute or so on two cores, is not measured."""
 
@@ -150,16 +150,12 @@ def refusal(state: State, job: Mapping[str, Any]) -> str | None:
     return None
 
 
-def gigabytes(number: float) -> str:
-    """Bytes in words."""
-    return f"{number / 2**30:.3g} GiB" if number >= 2**30 else f"{number / 2**20:.3g} MiB"
-
-
 def _check(state: State) -> None:
     choices: Mapping[str, Any] = {"scan": SCANS, "attention": tuple(ATTENTIONS), "size": SIZES, "frames": FRAMES}
     for name, known in {**choices, "precision": tuple(BYTES)}.items():
-        if getattr(state, name) not in known:
-            raise ValueError(f"{name}: expected one of {', '.join(map(repr, known))}, got {getattr(state, name)!r}")
+        one_of(name, getattr(state, name), known)
+    if state.rate is not None and not 0 < state.rate < math.inf:
+        raise ValueError(f"rate: expected a positive number, got {state.rate}")
 
 
 def _cost(state: State, job: Mapping[str, Any], frames: int, bytes_per_number: int | None = None) -> Cost:

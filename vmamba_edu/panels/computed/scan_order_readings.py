@@ -6,8 +6,9 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
+from vmamba_edu.panels.computed.arguments import one_of
 from vmamba_edu.panels.computed.memory_of_readings import MemoryOfReadings
-from vmamba_edu.scan_orders import Grid, Reading, inverse, neighbour_distances, scan_plan
+from vmamba_edu.scan_orders import PLANS, Grid, Reading, inverse, neighbour_distances, scan_plan
 
 TRAIL = 12
 """How many tokens back the line behind each reading goes."""
@@ -65,6 +66,8 @@ def compute(state: State) -> View:
         ValueError: the plan is unknown, the position lies outside the sequence, or the model has no such channel or
             cannot read so.
     """
+    one_of("plan", state.plan, PLANS)
+    one_of("directions", state.directions, ("both", "forward", "backward"))
     time, height, width = state.grid
     length = time * height * width
     if not 0 <= state.position < length:
@@ -94,10 +97,14 @@ def tokens_of(frames: Tensor | np.ndarray, patch_size: int, tubelet_size: int = 
         ValueError: the clip cannot be cut into whole patches.
     """
     sizes = (tubelet_size, patch_size, patch_size)
-    names = ("frames by tubelet_size", "height by patch_size", "width by patch_size")
-    for axis, size, name in zip(frames.shape[:3], sizes, names, strict=True):
-        if size < 1 or axis % size:
-            raise ValueError(f"clip: expected {name} to divide without remainder, got {axis} by {size}")
+    names = ("tubelet_size", "patch_size", "patch_size")
+    for name, size in (("patch_size", patch_size), ("tubelet_size", tubelet_size)):
+        if size < 1:
+            raise ValueError(f"{name}: expected at least 1, got {size}")
+    for what, axis, size, name in zip(("frames", "height", "width"), frames.shape[:3], sizes, names, strict=True):
+        if axis % size:
+            expected = f"{what} by {name} to divide without remainder"
+            raise ValueError(f"clip, {name}: expected {expected}, got {axis} by {size}")
     time, height, width = (axis // size for axis, size in zip(frames.shape[:3], sizes, strict=True))
     return time, height, width
 

@@ -1,11 +1,12 @@
 """A scan as a tree and the recurrence beside it, both at the same step: which pairs have met, what stands where."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
+from vmamba_edu.panels.computed.arguments import came, one_of, within
 from vmamba_edu.ssm import ScanTrace, blelloch, hillis_steele, sequential
 
 SCANS = {"hillis_steele": hillis_steele, "blelloch": blelloch}
@@ -105,8 +106,7 @@ def compute(state: State) -> View:
     Raises:
         ValueError: there is no such scan or step, or the numbers are not pairs that can be drawn and computed with.
     """
-    if state.scan not in SCANS:
-        raise ValueError(f"scan: expected one of {', '.join(map(repr, SCANS))}, got {state.scan!r}")
+    one_of("scan", state.scan, SCANS)
     if len(state.a) != len(state.b):
         raise ValueError(f"a, b: expected as many of one as of the other, got {len(state.a)} and {len(state.b)}")
     if not LEAST <= state.length <= MOST:
@@ -116,8 +116,7 @@ def compute(state: State) -> View:
         raise ValueError("a, b: expected finite numbers, got an infinite one or one that is not a number")
     tree, loop = SCANS[state.scan](a, b), sequential(a, b)
     last = max(tree.depth, loop.depth)
-    if not 0 <= state.step <= last:
-        raise ValueError(f"step: expected 0 to {last}, got {state.step}")
+    within("step", state.step, 0, last)
     return View(progress(tree, state), progress(loop, state), last, loop.h.numpy())
 
 
@@ -142,6 +141,18 @@ def numbers(typed: str) -> tuple[float, ...]:
         return tuple(float(word) for word in words)
     except ValueError:
         raise ValueError(f"a, b: expected numbers between commas, such as 0.9, 1, -0.5, got {typed!r}") from None
+
+
+def numbers_in(name: str, given: Sequence[float] | np.ndarray | torch.Tensor) -> tuple[float, ...]:
+    """A row of numbers as a tuple.
+
+    Raises:
+        ValueError: it is no row, or these are no numbers.
+    """
+    values = given.detach().cpu().numpy() if isinstance(given, torch.Tensor) else np.asarray(given)
+    if values.ndim != 1 or values.dtype.kind not in "iuf":
+        raise ValueError(f"{name}: expected one row of numbers, got {came(values)}")
+    return tuple(values.astype(float).tolist())
 
 
 def as_typed(values: Iterable[float]) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from vmamba_edu.analysis import cost
+from vmamba_edu.panels.computed.arguments import one_of, within
 from vmamba_edu.panels.computed.frames_of_videos import Video, video_of
 from vmamba_edu.video import dense_test_indices, sparse_test_indices
 
@@ -89,8 +90,7 @@ def compute(state: State) -> View:
     _check(state)
     video = state.video or video_of(state.path or None)
     indices = frames_taken(state, video.num_frames)
-    if state.clip not in range(len(indices)):
-        raise ValueError(f"clip: expected 0 to {len(indices) - 1}, got {state.clip}")
+    within("clip", state.clip, 0, len(indices) - 1)
     grid = (state.num_frames // state.tubelet_size, state.size // state.patch_size, state.size // state.patch_size)
     lengths = {t: state.num_frames // t * grid[1] * grid[2] for t in TUBELETS}
     shape = (state.num_frames, state.size, state.patch_size)
@@ -118,7 +118,6 @@ def _operations(name: str, num_frames: int, size: int, patch_size: int, tubelet_
 def _check(state: State) -> None:
     choices = {"sampling": SAMPLINGS, "num_frames": FRAMES, "stride": STRIDES, "size": SIZES}
     for name, known in {**choices, "patch_size": PATCHES, "tubelet_size": TUBELETS}.items():
-        if getattr(state, name) not in known:
-            raise ValueError(f"{name}: expected one of {', '.join(map(repr, known))}, got {getattr(state, name)!r}")
+        one_of(name, getattr(state, name), known)
     if state.size % state.patch_size:
         raise ValueError(f"patch_size: expected a divisor of {state.size} pixels, got {state.patch_size}")

@@ -34,6 +34,7 @@ class Background:
         self.at_once = at_once
         self.jobs, self.work, self.done, self.describe = jobs, work, done, describe
         self.stopped = threading.Event()
+        self.running, self.turn = False, threading.Lock()
         self.thread: threading.Thread | None = None
         wide = {"width": "auto"}  # as wide as its words
         self.start = ipywidgets.Button(description=label, button_style="primary", layout=wide).add_class("vmamba-start")
@@ -53,22 +54,25 @@ class Background:
             self.say("There is nothing (more) to measure for this choice.")
             return
         self.stopped.clear()
+        self.running = True
         self.start.disabled, self.cancel.disabled = True, False
         self.bar.value, self.bar.max = 0, len(jobs)
         self.thread = threading.Thread(target=self._run, args=(jobs,), daemon=True)
         self.thread.start()
 
     def stop(self) -> None:
-        """Begin no further job, and end the one that runs where that can be done."""
-        self.cancel.disabled = True
-        self.say("Stopping …" if self.at_once else "Stopping after the one that runs …")
-        self.stopped.set()
+        """Begin no further job, and end the one that runs where that can be done; nothing where all is done."""
+        with self.turn:  # a press that comes as the last job ends must not have the last word
+            if self.running:
+                self.cancel.disabled = True
+                self.say("Stopping …" if self.at_once else "Stopping after the one that runs …")
+                self.stopped.set()
 
     def say(self, words: str) -> None:
         self.words.value = f'<span role="status" aria-live="polite">{words}</span>'
 
     def _run(self, jobs: Sequence[Any]) -> None:
-        failed = []
+        failed, done = [], 0
         for number, job in enumerate(jobs):
             if self.stopped.is_set():
                 break
@@ -79,7 +83,8 @@ class Background:
                 if self.at_once and self.stopped.is_set():
                     break
                 failed.append(f"{self.describe(job)}: {error}")
-            self.bar.value = number + 1
-        end = "Stopped." if self.stopped.is_set() else "Done."
-        self.say(" ".join([end, *failed]))
-        self.start.disabled, self.cancel.disabled = False, True
+            self.bar.value = done = number + 1
+        with self.turn:
+            self.running = False
+            self.say(" ".join(["Done." if done == len(jobs) else "Stopped.", *failed]))
+            self.start.disabled, self.cancel.disabled = False, True

@@ -1,4 +1,4 @@
-"""What the browser does for a panel by itself: reach the clipboard, know how wide the panel is, and play."""
+"""What the browser does for a panel by itself: reach the clipboard, know how wide the panel is, take keys, and play."""
 
 import anywidget
 import ipywidgets
@@ -39,11 +39,21 @@ function render({ el }) {
       window.dispatchEvent(new Event("resize"));
     }
   };
+  // What has the focus in a panel gets the keys: JupyterLab would take the arrows of a list for itself and letters as
+  // commands for the cell. It looks for this attribute first. Ctrl+S, Shift+Enter and Escape stay with JupyterLab.
+  const keys = (event) => {
+    const panel = event.target.closest?.(".vmamba-panel");
+    const theirs = event.ctrlKey || event.metaKey || event.altKey || event.key === "Escape" ||
+      (event.shiftKey && event.key === "Enter");
+    panel?.toggleAttribute("data-lm-suppress-shortcuts", !theirs);
+  };
+  window.addEventListener("keydown", keys, true);
   const watcher = new ResizeObserver(refit);
   watcher.observe(el);
   document.addEventListener("plotlywidget-after-render", refit);
   return () => {
     watcher.disconnect();
+    window.removeEventListener("keydown", keys, true);
     document.removeEventListener("plotlywidget-after-render", refit);
   };
 }
@@ -54,17 +64,22 @@ export default { render };
 FOCUS = """
 .vmamba-panel .noUi-handle:focus-visible,
 .vmamba-panel button:focus-visible,
+.vmamba-panel [tabindex]:focus-visible,
 .vmamba-panel input:focus-visible,
 .vmamba-panel select:focus-visible {
   outline: 3px solid #0072b2;
   outline-offset: 2px;
 }
+.vmamba-panel .vmamba-copy { margin: 2px; }
 """
-"""Whoever works by keyboard sees where they are: themes of JupyterLab hide it on some of these."""
+"""Whoever works by keyboard sees where they are: themes of JupyterLab hide it on some of these.
+
+And the button that copies stands in line with the controls beside it.
+"""
 
 
 class FitWidth(anywidget.AnyWidget):
-    """Shows nothing; lets the figures beside it follow the width of their cell."""
+    """Shows nothing; lets the figures beside it follow the width of their cell, and gives a panel its keys."""
 
     _esm = FIT
     _css = FOCUS
