@@ -32,7 +32,8 @@ def contents(folder: Path = RESULTS) -> dict[str, str]:
     """All tables by name, from the results in a folder; a sentence where a measurement is missing."""
     found: dict[str, str] = {}
     for device in FAST:
-        scan, memory, accuracy = (load(f"{kind}-{device}", folder) for kind in ("scan", "memory", "accuracy"))
+        kinds = ("scan", "memory", "accuracy", "parts")
+        scan, memory, accuracy, parts = (load(f"{kind}-{device}", folder) for kind in kinds)
         makers: dict[str, tuple[Results | None, Callable[[Results], str]]] = {
             "machine": (scan, tables.machine_line),
             "peers": (scan, tables.peers_line),
@@ -44,6 +45,7 @@ def contents(folder: Path = RESULTS) -> dict[str, str]:
             "convolution": (scan, lambda r: tables.pair_table(r, "causal_conv1d", ("model", "contiguous"))),
             "bidirectional": (scan, lambda r: tables.pair_table(r, "bidirectional", ("model",))),
             "limits": (scan, tables.limits_table),
+            "parts": (parts, tables.parts_table),
             "skipped": (scan, tables.skipped_list),
             "goals": (scan, lambda r, memory=memory: tables.goals_table(r, memory)),
             "memory": (memory, lambda r: f"{tables.memory_table(r)}\n\n{tables.machine_line(r)}"),

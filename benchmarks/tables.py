@@ -178,6 +178,15 @@ def limits_table(results: Results) -> str:
     return text + f"{number(rates['exponentials'] / 1e9)} G exponentials a second, all threads together, in float32."
 
 
+def parts_table(results: Results) -> str:
+    """Where the time of the fast scan goes, in CPU time of one thread."""
+    whole, floor = results["whole"], results["floor"]
+    rest = whole - sum(results["parts"].values())
+    parts = results["parts"] | {"the rest: memory, and what it drives out of the caches": rest, "**the whole**": whole}
+    rows = [[name, number(ms), number(ms / whole), ratio(ms / floor)] for name, ms in parts.items()]
+    return table(["", "ms", "of the whole", "of the floor"], rows) + "\n\n" + machine_line(results)
+
+
 def skipped_list(results: Results) -> str:
     """What was not measured, one reason a line."""
     grouped: dict[str, list[str]] = {}

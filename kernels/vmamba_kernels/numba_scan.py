@@ -20,7 +20,6 @@ import numpy as np
 from vmamba_kernels.kernel_compilation import inlined_part, kernel, part
 from vmamba_kernels.machine import flush_denormals, restore_denormals, take_number
 from vmamba_kernels.numba_tiles import (
-    ask_for_tile,
     copy_block,
     read_block,
     read_lanes,
@@ -39,7 +38,7 @@ from vmamba_kernels.vector_math import (
     softplus,
     whole_exponent,
 )
-from vmamba_kernels.vector_memory import load, load_block, spread, store
+from vmamba_kernels.vector_memory import load, load_block, prefetch, spread, store
 
 
 class Scan(NamedTuple):
@@ -130,6 +129,7 @@ def scan_item(scan, outputs, item, tile, blocks):
         channel, channels = channels_of_block(first, end, lanes, k)
         prepare_rates(scan, blocks[:, k], channel, channels)
         read_block(blocks[STATE, k], scan.initial[b], channel, channels)
+    ahead = y, scan.delta, scan.u, scan.z
     for start in range(0, y.shape[2], length):
         steps = min(length, y.shape[2] - start)
         for k in range(blocks_in(first, end, lanes)):
@@ -140,8 +140,8 @@ def scan_item(scan, outputs, item, tile, blocks):
             read_tile(tile[U], scan.u, b, channel, channels, start, steps)
             prepare_steps(tile, scan.bias, scan.D, channel, channels, steps, scan.softplus)
             for s in range(blocks.shape[2]):
-                ask_for_next(scan, y, b, first, end, k, start, length, lanes, s)
-                carry_states(scan, blocks[:, k, s], B, C, tile, s, start, steps)
+                place = needed_next(b, first, end, k, start, length, lanes, s)
+                carry_states(scan, blocks[:, k, s], B, C, tile, ahead[min(s, 3)], place, s, start, steps)
             if scan.gated:
                 read_tile(tile[U], scan.z, b, channel, channels, start, steps)
                 apply_gate(tile, steps)
@@ -156,20 +156,14 @@ def scan_item(scan, outputs, item, tile, blocks):
 
 
 @part
-def ask_for_next(scan, y, b, first, end, k, start, length, lanes, s):
-    """Let memory fetch what is needed next, one tensor for each group of states: a block's inputs, and room for y."""
+def needed_next(b, first, end, k, start, length, lanes, s):
+    """Where memory may fetch what comes next, one tensor for each group of states: room for y, then the next inputs."""
     channel = first + k * lanes
-    if s == 0:
-        ask_for_tile(y, b, channel, start, length)
-    channel += lanes
-    if channel >= end:
-        channel, start = first, start + length
-    if s == 1:
-        ask_for_tile(scan.delta, b, channel, start, length)
-    elif s == 2:
-        ask_for_tile(scan.u, b, channel, start, length)
-    elif s == 3 and scan.gated:
-        ask_for_tile(scan.z, b, channel, start, length)
+    if s > 0:
+        channel += lanes
+        if channel >= end:
+            channel, start = first, start + length
+    return b, channel, start
 
 
 @part
@@ -213,35 +207,43 @@ def prepare_rates(scan, block, channel, channels):
 
 @part
 def prepare_steps(tile, bias, D, channel, channels, steps, use_softplus):
-    """In a tile that holds Δ and u: Δ' in place of Δ, x = Δ' u, and the part of y that skips the states, D u."""
+    """In a tile that holds Δ and u: Δ' in place of Δ, x = Δ' u, and the part of y that skips the states, D u.
+
+    A block holds as many tokens here as elsewhere states, so that their long chains of arithmetic run side by side.
+    The last block may have tokens that nobody reads.
+    """
     read_lanes(tile[Y, 0], D, channel, channels)
-    skip = load(tile, (Y, 0))
+    skip = repeat(load(tile, (Y, 0)))
     read_lanes(tile[Y, 0], bias, channel, channels)
-    shift = load(tile, (Y, 0))
-    for t in range(steps):
-        step = load(tile, (DELTA, t)) + shift
+    shift = repeat(load(tile, (Y, 0)))
+    for t in range(0, steps, STATES):
+        step = load_block(tile, (DELTA, t)) + shift
         if use_softplus:
             step = softplus(step)
-        u = load(tile, (U, t))
+        u = load_block(tile, (U, t))
         store(tile, (DELTA, t), step)
         store(tile, (X, t), step * u)
         store(tile, (Y, t), skip * u)
 
 
 @inlined_part
-def carry_states(scan, block, B, C, tile, s, start, steps):
+def carry_states(scan, block, B, C, tile, ahead, place, s, start, steps):
     """`advance`, compiled separately for the two usual cases, where maps vary, and for the rest."""
     if scan.B_constant or scan.C_constant:
-        advance(scan.B_constant, scan.C_constant, scan.exclude_self, block, B, C, tile, s, start, steps)
+        advance(scan.B_constant, scan.C_constant, scan.exclude_self, block, B, C, tile, ahead, place, s, start, steps)
     elif scan.exclude_self:
-        advance(False, False, True, block, B, C, tile, s, start, steps)
+        advance(False, False, True, block, B, C, tile, ahead, place, s, start, steps)
     else:
-        advance(False, False, False, block, B, C, tile, s, start, steps)
+        advance(False, False, False, block, B, C, tile, ahead, place, s, start, steps)
 
 
 @inlined_part
-def advance(B_constant, C_constant, exclude_self, block, B, C, tile, s, start, steps):
-    """Carry STATES states of a block of channels through a tile, adding Σ C h to y."""
+def advance(B_constant, C_constant, exclude_self, block, B, C, tile, ahead, place, s, start, steps):
+    """Carry STATES states of a block of channels through a tile, adding Σ C h to y.
+
+    With every token, memory is asked for one of what is needed next, `ahead` from `place` on. Asked for all at once,
+    it could not take so many orders, and everything would wait.
+    """
     rate, tail, longest = (
         load_block(block, (RATE,)),
         load_block(block, (RATE_TAIL,)),
@@ -249,6 +251,7 @@ def advance(B_constant, C_constant, exclude_self, block, B, C, tile, s, start, s
     )
     h = load_block(block, (STATE,))
     for t in range(steps):
+        prefetch(ahead, (place[0], place[1], place[2] + t))
         step = repeat(load(tile, (DELTA, t)))
         step = where_less(longest, step, longest, step)
         k = whole_exponent(step, rate)
@@ -263,6 +266,6 @@ def advance(B_constant, C_constant, exclude_self, block, B, C, tile, s, start, s
 @part
 def apply_gate(tile, steps):
     """y silu(z), z having taken the place of u."""
-    for t in range(steps):
-        z = load(tile, (U, t))
-        store(tile, (Y, t), load(tile, (Y, t)) * z * sigmoid(z))
+    for t in range(0, steps, STATES):
+        z = load_block(tile, (U, t))
+        store(tile, (Y, t), load_block(tile, (Y, t)) * z * sigmoid(z))

@@ -45,7 +45,6 @@ from vmamba_kernels.numba_scan import (
     prepare_steps,
 )
 from vmamba_kernels.numba_tiles import (
-    ask_for_tile,
     clear_block,
     read_block,
     read_lanes,
@@ -57,7 +56,7 @@ from vmamba_kernels.numba_tiles import (
 from vmamba_kernels.thread_team import on_team
 from vmamba_kernels.vector_intrinsics import STATES, add_products, constant, fma, repeat, where_less
 from vmamba_kernels.vector_math import fraction_grown, grown, sigmoid, softplus_slope, whole_exponent
-from vmamba_kernels.vector_memory import load, load_block, spread, store, store_lane_sums
+from vmamba_kernels.vector_memory import load, load_block, prefetch, spread, store, store_lane_sums
 
 
 class Gradients(NamedTuple):
@@ -145,6 +144,7 @@ def walk_back(scan, saved, grad, tiles, blocks, path, sums, b, g, team, first, e
     lanes, length = tiles.shape[3], tiles.shape[2]
     first_block = number_of_block(first, g, scan.u.shape[1] // scan.groups, lanes)
     B, C = scan.B[place_in_map(scan.B, b, g, scan.groups)], scan.C[place_in_map(scan.C, b, g, scan.groups)]
+    ahead = scan.delta, scan.u, grad.y, scan.z
     for c in range(saved.shape[1] - 1, -1, -1):
         start = c * length
         steps = min(length, scan.u.shape[2] - start)
@@ -155,10 +155,8 @@ def walk_back(scan, saved, grad, tiles, blocks, path, sums, b, g, team, first, e
             clear_block(path[GRAD_B])
             clear_block(path[GRAD_C])
             for k in range(blocks_in(first, end, lanes)):
-                ask_for_inputs(scan, grad, b, first + k * lanes, start - length, length, s)
-                return_states(
-                    scan, blocks[:, k, s], saved[b, c, first_block + k, s], B, C, tiles[:, k], path, s, start, steps
-                )
+                block, states, place = blocks[:, k, s], saved[b, c, first_block + k, s], (b, first + k * lanes)
+                return_states(scan, block, states, B, C, tiles[:, k], path, ahead[min(s, 3)], place, s, start, steps)
             for t in range(steps):
                 if not scan.B_constant:
                     store_lane_sums(grad.B, (b, team, start + t, s * STATES), load_block(path, (GRAD_B, t)))
@@ -167,19 +165,6 @@ def walk_back(scan, saved, grad, tiles, blocks, path, sums, b, g, team, first, e
         for k in range(blocks_in(first, end, lanes)):
             channel, channels = channels_of_block(first, end, lanes, k)
             finish_tile(scan, grad, tiles[:, k], sums[:, k], b, channel, channels, start, steps)
-
-
-@part
-def ask_for_inputs(scan, grad, b, channel, start, steps, s):
-    """Let memory fetch the inputs of an earlier tile, one of them for each group of states."""
-    if s == 0:
-        ask_for_tile(scan.delta, b, channel, start, steps)
-    elif s == 1:
-        ask_for_tile(scan.u, b, channel, start, steps)
-    elif s == 2:
-        ask_for_tile(grad.y, b, channel, start, steps)
-    elif s == 3 and scan.gated:
-        ask_for_tile(scan.z, b, channel, start, steps)
 
 
 @part
@@ -203,23 +188,26 @@ def prepare_tile(scan, grad, tile, b, channel, channels, start, steps):
 
 
 @inlined_part
-def return_states(scan, block, saved, B, C, tile, path, s, start, steps):
+def return_states(scan, block, saved, B, C, tile, path, ahead, place, s, start, steps):
     """`retrace` and `go_back`, compiled separately for the two usual cases, where maps vary, and for the rest."""
     constant_B, constant_C, without_self = scan.B_constant, scan.C_constant, scan.exclude_self
     if constant_B or constant_C:
-        retrace(constant_B, constant_C, without_self, block, saved, B, C, tile, path, s, start, steps)
+        retrace(constant_B, constant_C, without_self, block, saved, B, C, tile, path, ahead, place, s, start, steps)
         go_back(constant_B, constant_C, without_self, block, B, C, tile, path, s, start, steps)
     elif without_self:
-        retrace(False, False, True, block, saved, B, C, tile, path, s, start, steps)
+        retrace(False, False, True, block, saved, B, C, tile, path, ahead, place, s, start, steps)
         go_back(False, False, True, block, B, C, tile, path, s, start, steps)
     else:
-        retrace(False, False, False, block, saved, B, C, tile, path, s, start, steps)
+        retrace(False, False, False, block, saved, B, C, tile, path, ahead, place, s, start, steps)
         go_back(False, False, False, block, B, C, tile, path, s, start, steps)
 
 
 @inlined_part
-def retrace(B_constant, C_constant, exclude_self, block, saved, B, C, tile, path, s, start, steps):
-    """Carry STATES states through the tile as `advance` does, keeping exp(Δ' A) h and w of every token."""
+def retrace(B_constant, C_constant, exclude_self, block, saved, B, C, tile, path, ahead, place, s, start, steps):
+    """Carry STATES states through the tile as `advance` does, keeping exp(Δ' A) h and w of every token.
+
+    What is fetched ahead is one of the inputs of the tile before this one.
+    """
     rate, tail, longest = (
         load_block(block, (RATE,)),
         load_block(block, (RATE_TAIL,)),
@@ -227,6 +215,7 @@ def retrace(B_constant, C_constant, exclude_self, block, saved, B, C, tile, path
     )
     h = load_block(saved, (0,))
     for t in range(steps):
+        prefetch(ahead, (place[0], place[1], start - tile.shape[1] + t))
         step = repeat(load(tile, (DELTA, t)))
         step = where_less(longest, step, longest, step)
         k = whole_exponent(step, rate)

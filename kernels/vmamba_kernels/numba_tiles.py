@@ -10,7 +10,7 @@ A packed block is an array (groups of states, STATES × LANES): what the states 
 
 from vmamba_kernels.kernel_compilation import part
 from vmamba_kernels.vector_intrinsics import STATES, constant
-from vmamba_kernels.vector_memory import copy_transposed, load, load_block, prefetch, store
+from vmamba_kernels.vector_memory import copy_transposed, load, load_block, store
 
 
 @part
@@ -59,14 +59,6 @@ def write_tile(target, tile, batch, channel, channels, start, steps):
     for row in range(t, steps):
         for i in range(channels):
             target[batch, channel + i, start + row] = tile[row, i]
-
-
-@part
-def ask_for_tile(source, batch, channel, start, steps):
-    """Let memory fetch a tile that will be read soon, while there is something else to compute."""
-    if source.strides[1] == source.itemsize:
-        for t in range(start, start + steps):
-            prefetch(source, (batch, channel, t))
 
 
 @part

@@ -45,5 +45,16 @@ def test_the_clips_play_until_a_key_stops_them(panel) -> None:
         panel.press("playing", "Space")
 
 
+def test_a_key_asks_for_the_captions_of_a_clip(panel) -> None:
+    from playwright.sync_api import expect
+
+    with panel.drawn_anew(".textpoint", ""):
+        panel.choose("find", "captions of a clip")
+    panel.says("For clip 1, which shows")
+    expect(panel.control("clip")).to_be_enabled()
+    panel.press("clip", "ArrowDown")
+    panel.says("For clip 2, which shows")
+
+
 def test_the_browser_reports_no_error(panel) -> None:
     panel.is_clean()

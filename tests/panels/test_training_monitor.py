@@ -36,6 +36,7 @@ from vmamba_edu.panels.parts.training_process import TrainingProcess
 from vmamba_edu.recipes import Recipe, train_recipe
 from vmamba_edu.training import TrainingSettings
 from vmamba_edu.training.checkpointing import BEST, LAST, open_checkpoint
+from vmamba_edu.training.logs import Callback, Row
 
 TINY = Recipe(
     "tiny",
@@ -272,7 +273,7 @@ def test_a_log_that_has_stood_still_is_not_followed_until_asked(run: Path, tmp_p
 def test_the_view_moves_to_another_folder_and_stays_where_it_cannot(run: Path, tmp_path: Path) -> None:
     panel = panels.training_monitor(recipe=TINY)
     sentence = panel.sentence()
-    assert "is at step 0: nothing has been logged yet. It is to take 24 steps" in sentence
+    assert "is at step 0: no loss has been logged yet. It is to take 24 steps" in sentence
     assert sentence.endswith("Start trains tiny.")
     panel.controls["folder"].value = str(tmp_path)
     assert "expected the folder of a run, with training.csv or last.pt in it" in panel.caption.value
@@ -288,7 +289,7 @@ def test_the_view_moves_to_another_folder_and_stays_where_it_cannot(run: Path, t
 @pytest.mark.slow  # processes that import everything
 def test_a_run_is_started_stopped_and_gone_on_with(tmp_path: Path) -> None:
     """In a process of its own; what comes of it is, bit for bit, what an unbroken run gives."""
-    slow = TINY.changed({"training.epochs": 40})  # so that there is something to stop
+    slow = TINY.changed({"training.epochs": 400})  # so that there is something to stop
     panel = panels.training_monitor(tmp_path / "mine", slow, show="loss")
     panel.watch.start.click()
     until(lambda: panel.view.step >= 3)
@@ -298,7 +299,7 @@ def test_a_run_is_started_stopped_and_gone_on_with(tmp_path: Path) -> None:
     panel.watch.cancel.click()
     panel.watch.thread.join(300)
     stopped_at = panel.view.step
-    assert 3 <= stopped_at < 480
+    assert 3 <= stopped_at < 4800
     assert f"Stopped after step {stopped_at}, saved in" in panel.watch.words.value
     assert 'aria-live="polite"' in panel.caption.value
     assert open_checkpoint(tmp_path / "mine" / LAST)["step"] == stopped_at
@@ -308,8 +309,21 @@ def test_a_run_is_started_stopped_and_gone_on_with(tmp_path: Path) -> None:
     until(lambda: panel.view.step > stopped_at)
     panel.watch.end()
     reached = panel.view.step
-    whole = train_recipe(slow.changed({"training.checkpoint_every": None}), None, progress=False).training
-    assert list(panel.state.training) == whole[:reached]
+    until_there = StopAt(reached)
+    unbroken = slow.changed({"training.checkpoint_every": None})
+    whole = train_recipe(unbroken, None, progress=False, callbacks=[until_there], stop=until_there.stop).training
+    assert list(panel.state.training) == whole
+
+
+class StopAt(Callback):
+    """Ends a training after so many steps."""
+
+    def __init__(self, step: int) -> None:
+        self.step, self.stop = step, threading.Event()
+
+    def on_step(self, row: Row) -> None:
+        if row["step"] == self.step:
+            self.stop.set()
 
 
 class Here:

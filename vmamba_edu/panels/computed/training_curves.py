@@ -207,7 +207,7 @@ def in_words(state: State, view: View) -> str:
     if not view.step:
         steps = f" It is to take {view.num_steps} steps" if view.num_steps else ""
         rate = f", with a learning rate of at most {view.planned.y.max():.3g}" if len(view.planned.y) else ""
-        return f"{run} is at step 0: nothing has been logged yet.{steps}{rate}{'.' if steps else ''}"
+        return f"{run} is at step 0: no {spelt(state.show)} has been logged yet.{steps}{rate}{'.' if steps else ''}"
     told = [f"{run} is at {reached(view)}{ENDS[view.ended]}.", *_chosen(state, view)]
     if len(view.rate.y) and len(view.norm.y):
         told.append(f"Learning rate {view.rate.y[-1]:.3g}, gradient norm about {view.norm.y[-1]:.3g}.")

@@ -40,12 +40,13 @@ function render({ el }) {
     }
   };
   // What has the focus in a panel gets the keys: JupyterLab would take the arrows of a list for itself and letters as
-  // commands for the cell. It looks for this attribute first. Ctrl+S, Shift+Enter and Escape stay with JupyterLab.
+  // commands for the cell. It looks for this attribute first, from where the focus is upwards, and some of its commands
+  // want just what has the focus. Ctrl+S, Shift+Enter and Escape stay with JupyterLab.
   const keys = (event) => {
-    const panel = event.target.closest?.(".vmamba-panel");
+    const focused = event.target.closest?.(".vmamba-panel") ? event.target : null;
     const theirs = event.ctrlKey || event.metaKey || event.altKey || event.key === "Escape" ||
       (event.shiftKey && event.key === "Enter");
-    panel?.toggleAttribute("data-lm-suppress-shortcuts", !theirs);
+    focused?.toggleAttribute("data-lm-suppress-shortcuts", !theirs);
   };
   window.addEventListener("keydown", keys, true);
   const watcher = new ResizeObserver(refit);
@@ -65,6 +66,7 @@ FOCUS = """
 .vmamba-panel .noUi-handle:focus-visible,
 .vmamba-panel button:focus-visible,
 .vmamba-panel [tabindex]:focus-visible,
+.vmamba-panel [contenteditable]:focus-visible,
 .vmamba-panel input:focus-visible,
 .vmamba-panel select:focus-visible {
   outline: 3px solid #0072b2;

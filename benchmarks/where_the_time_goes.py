@@ -1,0 +1,146 @@
+"""Where the numba scan's time goes: its parts one by one, as the kernel calls them, on a tile in the first cache.
+
+    python benchmarks/where_the_time_goes.py          # a minute; writes results/parts-cpu.json and the README's table
+
+All figures are CPU time of one thread for VideoMamba-Ti, 8 frames, in milliseconds, the least of many tries: a part of
+the kernel is called again and again on the same tile, and its time multiplied by the tiles of the whole. The whole is a
+call of the public function, and what its parts do not explain is memory: inputs that have to come from further away
+than the first cache, and Python's own work when the kernel has driven it out of the caches.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from functools import cache
+from inspect import unwrap
+from pathlib import Path
+from typing import Any
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from vmamba_kernels import selective_scan
+
+from benchmarks import machine, report, tables
+from benchmarks.measure import thread_seconds
+from benchmarks.shapes import Shape, draw_scan, shapes
+
+TRIES = 100
+ROUNDS = 400  # of a part, in one try
+
+
+@cache
+def parts() -> dict[str, tuple[Callable[..., None], int]]:
+    """For each part a function of (rounds, scan, tile, block, ahead), and how often a tile of a block needs it."""
+    from numba import njit
+    from vmamba_kernels.machine import flush_denormals, restore_denormals
+    from vmamba_kernels.numba_scan import U, Y, apply_gate, carry_states, prepare_steps
+    from vmamba_kernels.numba_tiles import read_tile, write_tile
+
+    def states(rounds, scan, tile, block, ahead):
+        mode = flush_denormals()
+        for _ in range(rounds):
+            for s in range(block.shape[1]):
+                carry_states(scan, block[:, s], scan.B[0, 0], scan.C[0, 0], tile, ahead, (0, 0, 0), s, 0, tile.shape[1])
+        restore_denormals(mode)
+
+    def steps(rounds, scan, tile, block, ahead):
+        mode = flush_denormals()
+        for _ in range(rounds):
+            prepare_steps(tile, scan.bias, scan.D, 0, tile.shape[2], tile.shape[1], True)
+        restore_denormals(mode)
+
+    def gate(rounds, scan, tile, block, ahead):
+        mode = flush_denormals()
+        for _ in range(rounds):
+            apply_gate(tile, tile.shape[1])
+        restore_denormals(mode)
+
+    def read(rounds, scan, tile, block, ahead):
+        for _ in range(rounds):
+            read_tile(tile[U], scan.u, 0, 0, tile.shape[2], 0, tile.shape[1])
+
+    def write(rounds, scan, tile, block, ahead):
+        for _ in range(rounds):
+            write_tile(ahead, tile[Y], 0, 0, tile.shape[2], 0, tile.shape[1])
+
+    # Unwrapped: a type checker put around every function of a library, as tests do, cannot be compiled.
+    counted = {
+        "states: exponential, update, read-out": (states, 1),
+        "softplus, Δ u and D u": (steps, 1),
+        "gate": (gate, 1),
+        "inputs into the tile": (read, 3),
+        "y out of the tile": (write, 1),
+    }
+    return {name: (njit(nogil=True)(unwrap(part)), times) for name, (part, times) in counted.items()}
+
+
+def workplace(shape: Shape) -> tuple[Any, ...]:
+    """(scan, tile, block, ahead): the first tile of the first block of a scan, prepared as the kernel prepares it."""
+    from vmamba_kernels import numba_cpu, numba_scan
+    from vmamba_kernels.direction import Direction
+    from vmamba_kernels.kernel_launch import lanes, workspace
+
+    one_tile = Shape(shape.model, lanes(torch.float32), shape.frames, 1, numba_cpu.SCAN_TILE, shape.state)
+    x = draw_scan(one_tile)
+    maps = (x[name][:, None].contiguous() for name in ("B", "C"))
+    direction = Direction(
+        *(x[name] for name in ("u", "delta", "A")), *maps, x["D"], x["z"], x["delta_bias"], None, True, False, False
+    )
+    scan = numba_cpu._scans([direction])[0]
+    groups, width = numba_cpu._groups_of_states([direction])
+    sizes = [
+        (numba_scan.FORWARD_TILES, numba_cpu.SCAN_TILE, lanes(torch.float32)),
+        (numba_scan.FORWARD_BLOCKS, groups, width),
+    ]
+    tile, block = (array[0] for array in workspace(torch.float32, 1, sizes))
+    tile[:], block[:] = 0.01, 0.0
+    numba_scan.prepare_rates(scan, block, 0, lanes(torch.float32))
+    return scan, tile, block, scan.u.copy("K")
+
+
+def measure(shape: Shape, tries: int = TRIES) -> dict[str, Any]:
+    """Milliseconds of one thread: {"parts": {name: ms}, "whole": ms, "floor": ms}."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        place = workplace(shape)
+        vectors = place[1].shape[1] * place[1].shape[2]
+        found = {}
+        for name, (part, times) in parts().items():
+            seconds = _least(lambda part=part: part(ROUNDS, *place), tries) / ROUNDS
+            found[name] = 1e3 * seconds * times * shape.tokens / vectors
+        tiny = Shape(shape.model, place[1].shape[2], shape.frames, 1, 1, shape.state)
+        found["the call through Python"] = 1e3 * _least(_call(tiny), 5 * tries)
+        floor = machine.floor(shape, "forward", machine.measure_limits("cpu"))
+        return {"parts": found, "whole": 1e3 * _least(_call(shape), tries), "floor": floor["floor"]}
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _call(shape: Shape) -> Callable[[], Any]:
+    arguments = {name: value for name, value in draw_scan(shape).items() if name != "grad_y"}
+    return lambda: selective_scan(**arguments, backend="numba")
+
+
+def _least(work: Callable[[], Any], tries: int) -> float:
+    work()  # compiles
+    return min(thread_seconds(work) for _ in range(tries))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    about = machine.describe("cpu")
+    results = {"machine": about | {"threads": 1}} | measure(shapes()[0])
+    (options.out or report.RESULTS / "parts-cpu.json").write_text(json.dumps(results, indent=1) + "\n")
+    print(tables.parts_table(results))
+    if not options.out:
+        report.write_readme()
+
+
+if __name__ == "__main__":
+    main()
