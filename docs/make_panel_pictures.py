@@ -1,4 +1,6 @@
-"""Make a picture of every registered panel: opened without arguments, all in one notebook, in a real JupyterLab.
+"""Make a picture of every registered panel: opened without arguments, each in a notebook of its own in JupyterLab.
+
+The training monitor has trained what its Start trains, half a minute.
 
 make pictures        or   python docs/make_panel_pictures.py --panels masks scan_orders
 
@@ -19,9 +21,8 @@ from playwright.sync_api import Browser
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-from jupyter_in_chromium import JupyterLab, OpenNotebook, headless_browser, jupyterlab  # noqa: E402
+from jupyter_in_chromium import headless_browser, jupyterlab  # noqa: E402
 
-from vmamba_edu import panels  # noqa: E402
 from vmamba_edu.panels import PANELS  # noqa: E402
 
 PICTURES = ROOT / "docs" / "pictures"
@@ -31,24 +32,28 @@ COLOURS = 256
 """Enough for lines, texts and small clips, at half of the bytes."""
 SETTLED_S = 2.0
 """Pictures and fonts in a widget come a moment after the widget."""
-DRAWN = ":is(.main-svg .trace, .main-svg .hm, .main-svg .xtick, img)"
+DRAWN = ".vmamba-panel :is(.main-svg .trace, .main-svg .hm, .main-svg .xtick, img)"
 """Plotly begins with empty axes."""
-RUN_S = 60
+CELLS = {
+    "training_monitor": "panel = panels.training_monitor()\npanel.watch.begin()\npanel.watch.thread.join()\npanel",
+}
+"""What is run instead of opening it, where a panel is empty before something is done."""
+RUN_S = 120
 """Seconds that a panel may take to open, on a busy machine."""
+TRIES = 3
 
 
 def photograph(names: Sequence[str], folder: Path, width: int = WIDTH) -> Iterator[Path]:
-    """Open the panels in one notebook, a cell each, and save what a reader sees of each as a PNG.
+    """Open each panel, in a notebook and a kernel of its own, and save what a reader sees of it as a PNG.
 
     Raises:
         RuntimeError: a panel reported an error or a warning.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch, headless_browser() as browser, jupyterlab(Path(scratch)) as lab:
-        notebook = _opened(names, Path(scratch), browser, lab, width)
+    with headless_browser() as browser:
         for name in names:
             path = folder / f"panel_{name}.png"
-            path.write_bytes(compressed(_taken(name, notebook)))
+            path.write_bytes(compressed(_taken(name, browser, width)))
             yield path
 
 
@@ -62,37 +67,32 @@ def compressed(png: bytes) -> bytes:
     return small.getvalue()
 
 
-def _opened(names: Sequence[str], scratch: Path, browser: Browser, lab: JupyterLab, width: int) -> OpenNotebook:
-    """A notebook in which they are all drawn, at the second try if need be.
+def _taken(name: str, browser: Browser, width: int) -> bytes:
+    """The picture, at the third try if need be: anywidget gives a widget two seconds to start, however busy one is."""
+    for attempt in range(TRIES):
+        try:
+            return _seen(name, browser, width)
+        except RuntimeError:
+            if attempt == TRIES - 1:
+                raise
+    raise AssertionError("not reached")
 
-    anywidget gives a widget two seconds to start, however busy the machine is.
-    """
-    cells = [new_code_cell(f"from vmamba_edu import panels\n\npanels.{name}()") for name in names]
-    for attempt in (1, 2):
-        path = scratch / f"panels{attempt}.ipynb"
-        nbformat.write(new_notebook(cells=cells), path)
+
+def _seen(name: str, browser: Browser, width: int) -> bytes:
+    with tempfile.TemporaryDirectory() as scratch, jupyterlab(Path(scratch)) as lab:
+        path = Path(scratch) / f"{name}.ipynb"
+        cell = new_code_cell(f"from vmamba_edu import panels\n\n{CELLS.get(name, f'panels.{name}()')}")
+        nbformat.write(new_notebook(cells=[cell]), path)
         notebook = lab.open(browser, path, (width, HEIGHT))
-        notebook.run_all(timeout_s=RUN_S * len(names))
-        for name in names:
-            notebook.page.wait_for_selector(f"{_selector(name)} {DRAWN}", state="attached")
+        notebook.run_all(timeout_s=RUN_S)
+        notebook.page.wait_for_selector(DRAWN, state="attached")
         notebook.page.wait_for_timeout(1000 * SETTLED_S)
+        picture = notebook.page.locator(".vmamba-panel").first.screenshot()
         said = notebook.errors + notebook.on_stderr()
-        if not said:
-            return notebook
         notebook.page.close()
-    raise RuntimeError("the panels did not come cleanly:\n" + "\n".join(said))
-
-
-def _taken(name: str, notebook: OpenNotebook) -> bytes:
-    panel = notebook.page.locator(_selector(name)).first
-    panel.scroll_into_view_if_needed()
-    notebook.page.wait_for_timeout(500 * SETTLED_S)
-    return panel.screenshot()
-
-
-def _selector(name: str) -> str:
-    """Where a panel is, by its name in the registry."""
-    return f".vmamba-panel.vmamba-{getattr(panels, name).name}"
+    if said:
+        raise RuntimeError(f"the panel {name} did not come cleanly:\n" + "\n".join(said))
+    return picture
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from vmamba_edu.panels.parts.background import Background
+from vmamba_edu.panels.parts.watch import Watch
 
 
 class Bench:
@@ -99,3 +100,13 @@ def test_it_runs_again_and_what_fails_is_told() -> None:
         assert background.thread is not None
         background.thread.join(30)
         assert "Done. job 7: no memory" in background.words.value
+
+
+def test_what_is_watched_has_the_last_word_too() -> None:
+    watch = Watch("Go", lambda: "work", lambda work: f"the {work} is <done>")
+    watch.start.click()
+    assert watch.thread is not None
+    watch.thread.join(30)
+    watch.end()
+    assert "the work is &lt;done&gt;" in watch.words.value
+    assert (watch.start.disabled, watch.cancel.disabled) == (False, True)

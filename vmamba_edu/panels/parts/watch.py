@@ -42,5 +42,7 @@ class Watch(Background):
             said = self.work(jobs[0])
         except Exception as error:  # whatever it is, the reader is told and the panel goes on
             said = f"It could not go on: {error}"
-        self.say(html.escape(said))
-        self.start.disabled, self.cancel.disabled = False, True
+        with self.turn:
+            self.running = False
+            self.say(html.escape(said))
+            self.start.disabled, self.cancel.disabled = False, True
