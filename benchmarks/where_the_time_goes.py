@@ -43,13 +43,14 @@ def parts() -> dict[str, tuple[Callable[..., None], int]]:
         mode = flush_denormals()
         for _ in range(rounds):
             for s in range(block.shape[1]):
-                carry_states(scan, block[:, s], scan.B[0, 0], scan.C[0, 0], tile, ahead, (0, 0, 0), s, 0, tile.shape[1])
+                needed = ahead, 0, 0, 0
+                carry_states(scan, block[:, s], scan.B[0, 0], scan.C[0, 0], tile, needed, s, 0, tile.shape[1])
         restore_denormals(mode)
 
     def steps(rounds, scan, tile, block, ahead):
         mode = flush_denormals()
         for _ in range(rounds):
-            prepare_steps(tile, scan.bias, scan.D, 0, tile.shape[2], tile.shape[1], True)
+            prepare_steps(tile, block, tile.shape[1], True)
         restore_denormals(mode)
 
     def gate(rounds, scan, tile, block, ahead):
@@ -66,7 +67,8 @@ def parts() -> dict[str, tuple[Callable[..., None], int]]:
         for _ in range(rounds):
             write_tile(ahead, tile[Y], 0, 0, tile.shape[2], 0, tile.shape[1])
 
-    # Unwrapped: a type checker put around every function of a library, as tests do, cannot be compiled.
+    # Without reference counts, as in a kernel. Unwrapped: a type checker put around every function of a library, as
+    # tests do, cannot be compiled.
     counted = {
         "states: exponential, update, read-out": (states, 1),
         "softplus, Δ u and D u": (steps, 1),
@@ -74,7 +76,7 @@ def parts() -> dict[str, tuple[Callable[..., None], int]]:
         "inputs into the tile": (read, 3),
         "y out of the tile": (write, 1),
     }
-    return {name: (njit(nogil=True)(unwrap(part)), times) for name, (part, times) in counted.items()}
+    return {name: (njit(_nrt=False, nogil=True)(unwrap(part)), times) for name, (part, times) in counted.items()}
 
 
 def workplace(shape: Shape) -> tuple[Any, ...]:

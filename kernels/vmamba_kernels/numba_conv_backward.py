@@ -28,9 +28,9 @@ from vmamba_kernels.numba_conv import (
     write_vector,
 )
 from vmamba_kernels.thread_team import on_team
-from vmamba_kernels.vector_intrinsics import constant, fma
+from vmamba_kernels.vector_intrinsics import constant, fma, lane_sums
 from vmamba_kernels.vector_math import sigmoid
-from vmamba_kernels.vector_memory import load, store, store_sum
+from vmamba_kernels.vector_memory import load, store
 
 
 class ConvolutionGradients(NamedTuple):
@@ -133,7 +133,7 @@ def gradient_of_input(conv, taps, path, t, channels):
 def write_sum(target, edge, total, channel, channels):
     """The gradient of a tap: a number for each lane where those are channels, and their sum where they are tokens."""
     if channels == 1:
-        store_sum(target, (channel,), total)
+        store(target, (channel,), lane_sums(total))
     elif channel + channels <= target.shape[0]:
         store(target, (channel,), total)
     else:

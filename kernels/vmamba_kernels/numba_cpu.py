@@ -132,7 +132,7 @@ def _backward(
     gradients = [_Gradients(d, scan, grad_y, last) for d, scan, last in zip(directions, scans, grad_last, strict=True)]
     states = _groups_of_states(directions)
     shapes = [
-        (numba_scan_backward.BACKWARD_TILES, scans[0].team, SCAN_TILE, lanes(work)),
+        (numba_scan_backward.BACKWARD_TILES, SCAN_TILE, lanes(work)),
         (numba_scan_backward.BACKWARD_BLOCKS, scans[0].team, *states),
         (numba_scan_backward.PATHS, SCAN_TILE, states[1]),
         (numba_scan_backward.SUMS, scans[0].team, lanes(work)),

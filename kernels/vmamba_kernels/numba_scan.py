@@ -21,9 +21,10 @@ from vmamba_kernels.kernel_compilation import inlined_part, kernel, part
 from vmamba_kernels.machine import flush_denormals, restore_denormals, take_number
 from vmamba_kernels.numba_tiles import (
     copy_block,
+    prefetch_token,
     read_block,
-    read_lanes,
     read_tile,
+    repeat_lanes,
     write_block,
     write_tile,
 )
@@ -38,7 +39,7 @@ from vmamba_kernels.vector_math import (
     softplus,
     whole_exponent,
 )
-from vmamba_kernels.vector_memory import load, load_block, prefetch, spread, store
+from vmamba_kernels.vector_memory import load, load_block, spread, store
 
 
 class Scan(NamedTuple):
@@ -65,8 +66,8 @@ class Scan(NamedTuple):
 
 
 # What a thread's array `blocks` holds for each block of channels and group of states ...
-RATE, RATE_TAIL, LONGEST_STEP, STATE, OWN_B, OWN_C = range(6)
-FORWARD_BLOCKS = 6
+RATE, RATE_TAIL, LONGEST_STEP, STATE, OWN_B, OWN_C, SKIP, SHIFT = range(8)
+FORWARD_BLOCKS = 8
 
 # ... and its array `tile` for one of them.
 DELTA, U, X, Y = range(4)
@@ -129,7 +130,7 @@ def scan_item(scan, outputs, item, tile, blocks):
         channel, channels = channels_of_block(first, end, lanes, k)
         prepare_rates(scan, blocks[:, k], channel, channels)
         read_block(blocks[STATE, k], scan.initial[b], channel, channels)
-    ahead = y, scan.delta, scan.u, scan.z
+    touched = y, scan.delta, scan.u, scan.z
     for start in range(0, y.shape[2], length):
         steps = min(length, y.shape[2] - start)
         for k in range(blocks_in(first, end, lanes)):
@@ -138,10 +139,10 @@ def scan_item(scan, outputs, item, tile, blocks):
                 copy_block(saved[b, start // length, first_block + k], blocks[STATE, k])
             read_tile(tile[DELTA], scan.delta, b, channel, channels, start, steps)
             read_tile(tile[U], scan.u, b, channel, channels, start, steps)
-            prepare_steps(tile, scan.bias, scan.D, channel, channels, steps, scan.softplus)
+            prepare_steps(tile, blocks[:, k], steps, scan.softplus)
             for s in range(blocks.shape[2]):
-                place = needed_next(b, first, end, k, start, length, lanes, s)
-                carry_states(scan, blocks[:, k, s], B, C, tile, ahead[min(s, 3)], place, s, start, steps)
+                ahead = needed_next(touched, b, first, end, k, start, length, lanes, s)
+                carry_states(scan, blocks[:, k, s], B, C, tile, ahead, s, start, steps)
             if scan.gated:
                 read_tile(tile[U], scan.z, b, channel, channels, start, steps)
                 apply_gate(tile, steps)
@@ -156,14 +157,14 @@ def scan_item(scan, outputs, item, tile, blocks):
 
 
 @part
-def needed_next(b, first, end, k, start, length, lanes, s):
-    """Where memory may fetch what comes next, one tensor for each group of states: room for y, then the next inputs."""
+def needed_next(touched, b, first, end, k, start, length, lanes, s):
+    """What memory may fetch ahead, one tensor for each group of states: room for y, then the next inputs."""
     channel = first + k * lanes
     if s > 0:
         channel += lanes
         if channel >= end:
             channel, start = first, start + length
-    return b, channel, start
+    return touched[min(s, 3)], b, channel, start
 
 
 @part
@@ -192,13 +193,15 @@ def channels_of_block(first, end, lanes, k):
 
 @part
 def prepare_rates(scan, block, channel, channels):
-    """What does not change along the sequence: rates of decay, and B and C where they are constant."""
+    """What does not change along the sequence: rates of decay, D and the bias, and B and C where they are constant."""
     read_block(block[RATE], scan.A, channel, channels)
     for s in range(block.shape[1]):
         rate, tail = rate_in_octaves(load_block(block, (RATE, s)))
         store(block, (RATE, s), rate)
         store(block, (RATE_TAIL, s), tail)
         store(block, (LONGEST_STEP, s), LARGEST_EXPONENT / absolute(rate))  # beyond it exp(Δ' A) is 0, or infinite
+    repeat_lanes(block[SKIP, 0], scan.D, channel, channels)
+    repeat_lanes(block[SHIFT, 0], scan.bias, channel, channels)
     if scan.B_constant:
         read_block(block[OWN_B], scan.B[0, 0], channel, channels)
     if scan.C_constant:
@@ -206,16 +209,13 @@ def prepare_rates(scan, block, channel, channels):
 
 
 @part
-def prepare_steps(tile, bias, D, channel, channels, steps, use_softplus):
+def prepare_steps(tile, block, steps, use_softplus):
     """In a tile that holds Δ and u: Δ' in place of Δ, x = Δ' u, and the part of y that skips the states, D u.
 
     A block holds as many tokens here as elsewhere states, so that their long chains of arithmetic run side by side.
     The last block may have tokens that nobody reads.
     """
-    read_lanes(tile[Y, 0], D, channel, channels)
-    skip = repeat(load(tile, (Y, 0)))
-    read_lanes(tile[Y, 0], bias, channel, channels)
-    shift = repeat(load(tile, (Y, 0)))
+    skip, shift = load_block(block, (SKIP, 0)), load_block(block, (SHIFT, 0))
     for t in range(0, steps, STATES):
         step = load_block(tile, (DELTA, t)) + shift
         if use_softplus:
@@ -227,22 +227,22 @@ def prepare_steps(tile, bias, D, channel, channels, steps, use_softplus):
 
 
 @inlined_part
-def carry_states(scan, block, B, C, tile, ahead, place, s, start, steps):
+def carry_states(scan, block, B, C, tile, ahead, s, start, steps):
     """`advance`, compiled separately for the two usual cases, where maps vary, and for the rest."""
     if scan.B_constant or scan.C_constant:
-        advance(scan.B_constant, scan.C_constant, scan.exclude_self, block, B, C, tile, ahead, place, s, start, steps)
+        advance(scan.B_constant, scan.C_constant, scan.exclude_self, block, B, C, tile, ahead, s, start, steps)
     elif scan.exclude_self:
-        advance(False, False, True, block, B, C, tile, ahead, place, s, start, steps)
+        advance(False, False, True, block, B, C, tile, ahead, s, start, steps)
     else:
-        advance(False, False, False, block, B, C, tile, ahead, place, s, start, steps)
+        advance(False, False, False, block, B, C, tile, ahead, s, start, steps)
 
 
 @inlined_part
-def advance(B_constant, C_constant, exclude_self, block, B, C, tile, ahead, place, s, start, steps):
+def advance(B_constant, C_constant, exclude_self, block, B, C, tile, ahead, s, start, steps):
     """Carry STATES states of a block of channels through a tile, adding Σ C h to y.
 
-    With every token, memory is asked for one of what is needed next, `ahead` from `place` on. Asked for all at once,
-    it could not take so many orders, and everything would wait.
+    With every token, memory is asked for one of what is needed next, `ahead`. Asked for all at once, it could not take
+    so many orders, and everything would wait.
     """
     rate, tail, longest = (
         load_block(block, (RATE,)),
@@ -251,7 +251,7 @@ def advance(B_constant, C_constant, exclude_self, block, B, C, tile, ahead, plac
     )
     h = load_block(block, (STATE,))
     for t in range(steps):
-        prefetch(ahead, (place[0], place[1], place[2] + t))
+        prefetch_token(ahead, t)
         step = repeat(load(tile, (DELTA, t)))
         step = where_less(longest, step, longest, step)
         k = whole_exponent(step, rate)

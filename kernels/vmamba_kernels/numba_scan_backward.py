@@ -28,11 +28,13 @@ from vmamba_kernels.kernel_compilation import inlined_part, kernel, part
 from vmamba_kernels.machine import flush_denormals, restore_denormals, take_number
 from vmamba_kernels.numba_scan import (
     DELTA,
+    FORWARD_BLOCKS,
     LONGEST_STEP,
     OWN_B,
     OWN_C,
     RATE,
     RATE_TAIL,
+    SKIP,
     U,
     X,
     Y,
@@ -46,17 +48,18 @@ from vmamba_kernels.numba_scan import (
 )
 from vmamba_kernels.numba_tiles import (
     clear_block,
+    prefetch_block,
+    prefetch_token,
     read_block,
-    read_lanes,
     read_tile,
     write_block,
     write_lanes,
     write_tile,
 )
 from vmamba_kernels.thread_team import on_team
-from vmamba_kernels.vector_intrinsics import STATES, add_products, constant, fma, repeat, where_less
+from vmamba_kernels.vector_intrinsics import STATES, add_products, constant, fma, lane_sums, repeat, where_less
 from vmamba_kernels.vector_math import fraction_grown, grown, sigmoid, softplus_slope, whole_exponent
-from vmamba_kernels.vector_memory import load, load_block, prefetch, spread, store, store_lane_sums
+from vmamba_kernels.vector_memory import load, load_block, load_states, spread, store
 
 
 class Gradients(NamedTuple):
@@ -75,48 +78,57 @@ class Gradients(NamedTuple):
     initial: np.ndarray  # out: (batch, dim, state)
 
 
+class Maps(NamedTuple):
+    """B and C of a group of channels, and what a team leaves for their gradients: (length, padded states)."""
+
+    B: np.ndarray
+    C: np.ndarray
+    grad_B: np.ndarray
+    grad_C: np.ndarray
+
+
 # Further rows of `blocks`, beside those of the forward scan: A itself, the gradients that gather along the sequence,
 # and the gradient of the state, G, that travels from tile to tile.
-SYSTEM, GRAD_A, GRAD_OWN_B, GRAD_OWN_C, GRAD_STATE = range(6, 11)
-BACKWARD_BLOCKS = 11
+SYSTEM, GRAD_A, GRAD_OWN_B, GRAD_OWN_C, GRAD_STATE = range(FORWARD_BLOCKS, FORWARD_BLOCKS + 5)
+BACKWARD_BLOCKS = FORWARD_BLOCKS + 5
 
-# Further rows of `tiles`: g, what z's gradient is y times, dx, and Σ A F.
+# Further rows of `tile`: g, what z's gradient is y times, dx, and Σ A F.
 GRAD_Y, GRAD_GATE, GRAD_X, GRAD_DECAY = range(4, 8)
 BACKWARD_TILES = 8
 
-# Rows of `path`, what one group of states leaves in each token of a tile: exp(Δ' A) h, w, and the gradients of B and C.
-CARRIED, FRACTION, GRAD_B, GRAD_C = range(4)
-PATHS = 4
+# Rows of `path`, what one group of states leaves in each token of a tile: exp(Δ' A) h, and w.
+CARRIED, FRACTION = range(2)
+PATHS = 2
 
 SUM_D, SUM_BIAS = range(2)
 SUMS = 2
 
 
 @kernel
-def scan_backward(threads, thread, scans, saved, grads, items, counter, tiles, blocks, path, sums):
+def scan_backward(threads, thread, scans, saved, grads, items, counter, tile, blocks, path, sums):
     """Fill the gradients. See `on_team` for threads and thread; each has a workspace of its own.
 
     scans, saved, grads: tuples of one or two directions; each has items of its own, one direction's after the other's.
     saved: as `scan_forward` fills it, with tiles of as many tokens.
-    tiles: (threads, BACKWARD_TILES, team, tokens in a tile, LANES).
+    tile: (threads, BACKWARD_TILES, tokens in a tile, LANES).
     blocks: (threads, BACKWARD_BLOCKS, team, groups of states, STATES × LANES).
     path: (threads, PATHS, tokens in a tile, STATES × LANES).
     sums: (threads, SUMS, team, LANES).
     """
-    on_team(backward_share, threads, thread, (scans, saved, grads, items, counter, tiles, blocks, path, sums))
+    on_team(backward_share, threads, thread, (scans, saved, grads, items, counter, tile, blocks, path, sums))
 
 
 @part
-def backward_share(thread, scans, saved, grads, items, counter, tiles, blocks, path, sums):
+def backward_share(thread, scans, saved, grads, items, counter, tile, blocks, path, sums):
     """What one thread does: take items until none is left."""
     mode = flush_denormals()
     item = take_number(counter)
     while item < items:
         i, place = divmod(item, items // len(scans))
         scan, grad, block = scans[i], grads[i], blocks[thread][:, :, : -(-scans[i].A.shape[1] // STATES)]
-        b, g, team, first, end = place_of_item(place, scan.u.shape[1], scan.groups, scan.team * tiles.shape[4])
+        b, g, team, first, end = place_of_item(place, scan.u.shape[1], scan.groups, scan.team * tile.shape[3])
         begin_item(scan, grad, block, sums[thread], b, first, end)
-        walk_back(scan, saved[i], grad, tiles[thread], block, path[thread], sums[thread], b, g, team, first, end)
+        walk_back(scan, saved[i], grad, tile[thread], block, path[thread], sums[thread], b, g, team, first, end)
         finish_item(scan, grad, block, sums[thread], b, first, end)
         item = take_number(counter)
     restore_denormals(mode)
@@ -139,41 +151,40 @@ def begin_item(scan, grad, blocks, sums, b, first, end):
 
 
 @part
-def walk_back(scan, saved, grad, tiles, blocks, path, sums, b, g, team, first, end):
+def walk_back(scan, saved, grad, tile, blocks, path, sums, b, g, team, first, end):
     """From the last tile to the first: the states of the tile once more, and the gradients against them."""
-    lanes, length = tiles.shape[3], tiles.shape[2]
+    lanes, length = tile.shape[2], tile.shape[1]
     first_block = number_of_block(first, g, scan.u.shape[1] // scan.groups, lanes)
-    B, C = scan.B[place_in_map(scan.B, b, g, scan.groups)], scan.C[place_in_map(scan.C, b, g, scan.groups)]
-    ahead = scan.delta, scan.u, grad.y, scan.z
+    maps = Maps(
+        B=scan.B[place_in_map(scan.B, b, g, scan.groups)],
+        C=scan.C[place_in_map(scan.C, b, g, scan.groups)],
+        grad_B=grad.B[(0, 0) if scan.B_constant else (b, team)],
+        grad_C=grad.C[(0, 0) if scan.C_constant else (b, team)],
+    )
+    inputs, results = (scan.delta, scan.u, grad.y, scan.z), (grad.delta, grad.u, grad.z)
     for c in range(saved.shape[1] - 1, -1, -1):
         start = c * length
         steps = min(length, scan.u.shape[2] - start)
         for k in range(blocks_in(first, end, lanes)):
             channel, channels = channels_of_block(first, end, lanes, k)
-            prepare_tile(scan, grad, tiles[:, k], b, channel, channels, start, steps)
-        for s in range(blocks.shape[2]):
-            clear_block(path[GRAD_B])
-            clear_block(path[GRAD_C])
-            for k in range(blocks_in(first, end, lanes)):
-                block, states, place = blocks[:, k, s], saved[b, c, first_block + k, s], (b, first + k * lanes)
-                return_states(scan, block, states, B, C, tiles[:, k], path, ahead[min(s, 3)], place, s, start, steps)
-            for t in range(steps):
-                if not scan.B_constant:
-                    store_lane_sums(grad.B, (b, team, start + t, s * STATES), load_block(path, (GRAD_B, t)))
-                if not scan.C_constant:
-                    store_lane_sums(grad.C, (b, team, start + t, s * STATES), load_block(path, (GRAD_C, t)))
-        for k in range(blocks_in(first, end, lanes)):
-            channel, channels = channels_of_block(first, end, lanes, k)
-            finish_tile(scan, grad, tiles[:, k], sums[:, k], b, channel, channels, start, steps)
+            prepare_tile(scan, grad, tile, blocks[:, k], b, channel, channels, start, steps)
+            next_c, next_k = (c, k + 1) if channel + lanes < end else (c - 1, 0)
+            for s in range(blocks.shape[2]):
+                prefetch_block(saved, (b, next_c, first_block + next_k, s))
+                needed = inputs[min(s, 3)], b, first + next_k * lanes, next_c * length
+                written = results[min(s, 2)], b, channel, start
+                block, states = blocks[:, k, s], saved[b, c, first_block + k, s]
+                return_states(scan, block, states, maps, k > 0, tile, path, needed, written, s, start, steps)
+            finish_tile(scan, grad, tile, blocks[:, k], sums[:, k], b, channel, channels, start, steps)
 
 
 @part
-def prepare_tile(scan, grad, tile, b, channel, channels, start, steps):
+def prepare_tile(scan, grad, tile, block, b, channel, channels, start, steps):
     """All that a tile needs before its states: as in the forward scan, and what the gate does to the gradient of y."""
     read_tile(tile[DELTA], scan.delta, b, channel, channels, start, steps)
     read_tile(tile[U], scan.u, b, channel, channels, start, steps)
     read_tile(tile[GRAD_Y], grad.y, b, channel, channels, start, steps)
-    prepare_steps(tile, scan.bias, scan.D, channel, channels, steps, scan.softplus)
+    prepare_steps(tile, block, steps, scan.softplus)
     zero = constant(load(tile, (GRAD_X, 0)), 0.0, 0.0)
     for t in range(steps):
         store(tile, (GRAD_X, t), zero)
@@ -188,26 +199,23 @@ def prepare_tile(scan, grad, tile, b, channel, channels, start, steps):
 
 
 @inlined_part
-def return_states(scan, block, saved, B, C, tile, path, ahead, place, s, start, steps):
+def return_states(scan, block, saved, maps, added, tile, path, needed, written, s, start, steps):
     """`retrace` and `go_back`, compiled separately for the two usual cases, where maps vary, and for the rest."""
     constant_B, constant_C, without_self = scan.B_constant, scan.C_constant, scan.exclude_self
     if constant_B or constant_C:
-        retrace(constant_B, constant_C, without_self, block, saved, B, C, tile, path, ahead, place, s, start, steps)
-        go_back(constant_B, constant_C, without_self, block, B, C, tile, path, s, start, steps)
+        retrace(constant_B, constant_C, without_self, block, saved, maps, tile, path, needed, s, start, steps)
+        go_back(constant_B, constant_C, without_self, block, maps, added, tile, path, written, s, start, steps)
     elif without_self:
-        retrace(False, False, True, block, saved, B, C, tile, path, ahead, place, s, start, steps)
-        go_back(False, False, True, block, B, C, tile, path, s, start, steps)
+        retrace(False, False, True, block, saved, maps, tile, path, needed, s, start, steps)
+        go_back(False, False, True, block, maps, added, tile, path, written, s, start, steps)
     else:
-        retrace(False, False, False, block, saved, B, C, tile, path, ahead, place, s, start, steps)
-        go_back(False, False, False, block, B, C, tile, path, s, start, steps)
+        retrace(False, False, False, block, saved, maps, tile, path, needed, s, start, steps)
+        go_back(False, False, False, block, maps, added, tile, path, written, s, start, steps)
 
 
 @inlined_part
-def retrace(B_constant, C_constant, exclude_self, block, saved, B, C, tile, path, ahead, place, s, start, steps):
-    """Carry STATES states through the tile as `advance` does, keeping exp(Δ' A) h and w of every token.
-
-    What is fetched ahead is one of the inputs of the tile before this one.
-    """
+def retrace(B_constant, C_constant, exclude_self, block, saved, maps, tile, path, needed, s, start, steps):
+    """Carry STATES states through the tile as `advance` does, keeping exp(Δ' A) h and w of every token."""
     rate, tail, longest = (
         load_block(block, (RATE,)),
         load_block(block, (RATE_TAIL,)),
@@ -215,14 +223,14 @@ def retrace(B_constant, C_constant, exclude_self, block, saved, B, C, tile, path
     )
     h = load_block(saved, (0,))
     for t in range(steps):
-        prefetch(ahead, (place[0], place[1], start - tile.shape[1] + t))
+        prefetch_token(needed, t)
         step = repeat(load(tile, (DELTA, t)))
         step = where_less(longest, step, longest, step)
         k = whole_exponent(step, rate)
         w = fraction_grown(step, rate, tail, k)
         carried = grown(h, k, w)
-        B_t = load_block(block, (OWN_B,)) if B_constant else spread(B, (start + t, s * STATES))
-        C_t = load_block(block, (OWN_C,)) if C_constant else spread(C, (start + t, s * STATES))
+        B_t = load_block(block, (OWN_B,)) if B_constant else spread(maps.B, (start + t, s * STATES))
+        C_t = load_block(block, (OWN_C,)) if C_constant else spread(maps.C, (start + t, s * STATES))
         h = fma(repeat(load(tile, (X, t))), B_t, carried)
         store(tile, (Y, t), add_products(load(tile, (Y, t)), carried if exclude_self else h, C_t))
         store(path, (CARRIED, t), carried)
@@ -230,28 +238,32 @@ def retrace(B_constant, C_constant, exclude_self, block, saved, B, C, tile, path
 
 
 @inlined_part
-def go_back(B_constant, C_constant, exclude_self, block, B, C, tile, path, s, start, steps):
-    """Carry the gradient G of STATES states back through the tile, adding to every gradient that it meets."""
+def go_back(B_constant, C_constant, exclude_self, block, maps, added, tile, path, written, s, start, steps):
+    """Carry the gradient G of STATES states back through the tile, adding to every gradient that it meets.
+
+    Those of B and C are sums over channels: this block's are added to what the blocks before it have left, if `added`.
+    """
     rate, longest, A = load_block(block, (RATE,)), load_block(block, (LONGEST_STEP,)), load_block(block, (SYSTEM,))
     G = load_block(block, (GRAD_STATE,))
     grad_A = grad_own_B = grad_own_C = constant(G, 0.0, 0.0)
     for t in range(steps - 1, -1, -1):
+        prefetch_token(written, t)
         step, x = repeat(load(tile, (DELTA, t))), repeat(load(tile, (X, t)))
         grad_y = repeat(load(tile, (GRAD_Y, t)))
         carried = load_block(path, (CARRIED, t))
-        B_t = load_block(block, (OWN_B,)) if B_constant else spread(B, (start + t, s * STATES))
-        C_t = load_block(block, (OWN_C,)) if C_constant else spread(C, (start + t, s * STATES))
+        B_t = load_block(block, (OWN_B,)) if B_constant else spread(maps.B, (start + t, s * STATES))
+        C_t = load_block(block, (OWN_C,)) if C_constant else spread(maps.C, (start + t, s * STATES))
         later, G = G, fma(C_t, grad_y, G)
         grad_own = later if exclude_self else G
         seen = carried if exclude_self else fma(x, B_t, carried)
         if B_constant:
             grad_own_B = fma(grad_own, x, grad_own_B)
         else:
-            store(path, (GRAD_B, t), fma(grad_own, x, load_block(path, (GRAD_B, t))))
+            add_lane_sums(maps.grad_B, (start + t, s * STATES), grad_own * x, added)
         if C_constant:
             grad_own_C = fma(grad_y, seen, grad_own_C)
         else:
-            store(path, (GRAD_C, t), fma(grad_y, seen, load_block(path, (GRAD_C, t))))
+            add_lane_sums(maps.grad_C, (start + t, s * STATES), grad_y * seen, added)
         F = G * carried
         store(tile, (GRAD_X, t), add_products(load(tile, (GRAD_X, t)), grad_own, B_t))
         store(tile, (GRAD_DECAY, t), add_products(load(tile, (GRAD_DECAY, t)), F, A))
@@ -264,11 +276,17 @@ def go_back(B_constant, C_constant, exclude_self, block, B, C, tile, path, s, st
     store(block, (GRAD_OWN_C,), load_block(block, (GRAD_OWN_C,)) + grad_own_C)
 
 
+@inlined_part
+def add_lane_sums(sums, index, block, added):
+    """sums[index + n] = the sum of the lanes of state n of a block, added to what stands there already or not."""
+    own = lane_sums(block)
+    store(sums, index, load_states(sums, index) + own if added else own)
+
+
 @part
-def finish_tile(scan, grad, tile, sums, b, channel, channels, start, steps):
+def finish_tile(scan, grad, tile, block, sums, b, channel, channels, start, steps):
     """The gradients of u, Δ and z from what the states have left in the tile."""
-    read_lanes(tile[X, 0], scan.D, channel, channels)
-    skip = load(tile, (X, 0))
+    skip = load(block, (SKIP, 0))
     sum_D = sum_bias = constant(skip, 0.0, 0.0)
     for t in range(steps):
         u, step = load(tile, (U, t)), load(tile, (DELTA, t))

@@ -8,9 +8,9 @@ number, so that nothing outside the tensor is touched.
 A packed block is an array (groups of states, STATES × LANES): what the states of as many channels hold.
 """
 
-from vmamba_kernels.kernel_compilation import part
+from vmamba_kernels.kernel_compilation import inlined_part, part
 from vmamba_kernels.vector_intrinsics import STATES, constant
-from vmamba_kernels.vector_memory import copy_transposed, load, load_block, store
+from vmamba_kernels.vector_memory import copy_transposed, load, load_block, prefetch, store
 
 
 @part
@@ -62,10 +62,12 @@ def write_tile(target, tile, batch, channel, channels, start, steps):
 
 
 @part
-def read_lanes(vector, source, channel, channels):
-    """vector[i] = source[channel + i] for i < channels; other lanes become 0."""
-    for i in range(vector.shape[0]):
-        vector[i] = source[channel + i] if i < channels else 0
+def repeat_lanes(block, source, channel, channels):
+    """block[n · lanes + i] = source[channel + i] for i < channels, for all n < STATES; other lanes become 0."""
+    lanes = block.shape[0] // STATES
+    for n in range(block.shape[0]):
+        i = n % lanes
+        block[n] = source[channel + i] if i < channels else 0
 
 
 @part
@@ -108,3 +110,17 @@ def clear_block(block):
     zero = constant(load_block(block, (0,)), 0.0, 0.0)
     for s in range(block.shape[0]):
         store(block, (s,), zero)
+
+
+@inlined_part
+def prefetch_token(piece, t):
+    """Ask memory for token t of a piece of a tensor, given as (tensor, batch element, channel, token that t counts)."""
+    prefetch(piece[0], (piece[1], piece[2], piece[3] + t))
+
+
+@part
+def prefetch_block(blocks, index):
+    """Ask memory for one packed group of states."""
+    lanes = blocks.shape[len(index)] // STATES
+    for n in range(STATES):
+        prefetch(blocks, (*index, n * lanes))

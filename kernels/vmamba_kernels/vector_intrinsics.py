@@ -231,3 +231,40 @@ def add_products(typingctx, total, a, b):
         return result
 
     return total(total, a, b), codegen
+
+
+@intrinsic
+def lane_sums(typingctx, block):
+    """For each state the sum of its lanes: from a block to STATES numbers, or from a vector to one."""
+    width, piece = lanes(block.dtype), 128 // block.dtype.bitwidth
+
+    def codegen(context, builder, sig, args):
+        vectors = [shuffle(builder, args[0], args[0], list(range(i, i + width))) for i in range(0, block.count, width)]
+        mixed = 1  # states whose lanes lie side by side in a piece of a register, within which numbers move cheaply
+        while mixed < piece and len(vectors) > 1:
+            vectors = [_add_neighbours(builder, a, b, piece) for a, b in zip(vectors[::2], vectors[1::2], strict=True)]
+            mixed *= 2
+        sums = concatenate(builder, [_add_halves(builder, vector, piece) for vector in vectors])
+        while sums.type.count > block.count // width:
+            even, odd = (shuffle(builder, sums, sums, list(range(i, sums.type.count, 2))) for i in (0, 1))
+            sums = builder.fadd(even, odd)
+        return sums
+
+    return Vector(block.dtype, block.count // width)(block), codegen
+
+
+def _add_neighbours(builder, a, b, piece: int):
+    """Lanes 2i and 2i + 1 added; in every piece of the result come first those of a, then those of b."""
+    width = a.type.count
+    pairs = [vector + start for start in range(0, width, piece) for vector in (0, width)]
+    even = [pair + i for pair in pairs for i in range(0, piece, 2)]
+    return builder.fadd(shuffle(builder, a, b, even), shuffle(builder, a, b, [lane + 1 for lane in even]))
+
+
+def _add_halves(builder, vector, count: int):
+    """The first half of a vector added to the second, until `count` lanes are left."""
+    while vector.type.count > count:
+        half = vector.type.count // 2
+        first, second = (shuffle(builder, vector, vector, list(range(i, i + half))) for i in (0, half))
+        vector = builder.fadd(first, second)
+    return vector

@@ -5,6 +5,8 @@ vector is read where they point, along the last axis of a contiguous array, or (
 whichever axis the caller has found to have unit stride. Nothing checks bounds: the kernels do.
 """
 
+from collections.abc import Callable
+
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
@@ -21,10 +23,12 @@ def _pointer(context, builder, array_type, array, index_type, index, element=Non
     return pointer if element is None else builder.bitcast(pointer, element.as_pointer())
 
 
-def _reader(count_of_states: int):
+def _reader(count: Callable[[int], int]):
+    """A function that reads as many numbers as `count` makes of the lanes of a vector."""
+
     @intrinsic
     def read(typingctx, array, index):
-        vector = Vector(array.dtype, count_of_states * lanes(array.dtype))
+        vector = Vector(array.dtype, count(lanes(array.dtype)))
 
         def codegen(context, builder, sig, args):
             element = context.get_value_type(vector)
@@ -36,8 +40,9 @@ def _reader(count_of_states: int):
     return read
 
 
-load = _reader(1)  # the vector at array[index]
-load_block = _reader(STATES)  # the block at array[index]
+load = _reader(lambda width: width)  # the vector at array[index]
+load_block = _reader(lambda width: STATES * width)  # the block at array[index]
+load_states = _reader(lambda width: STATES)  # the STATES numbers at array[index], as `lane_sums` returns them
 
 
 @intrinsic
@@ -80,29 +85,6 @@ def spread(typingctx, array, index):
         return concatenate(builder, [splat(builder, number, width) for number in numbers])
 
     return Vector(array.dtype, STATES * width)(array, index), codegen
-
-
-def _summer(count_of_states: int):
-    """The lanes are added in halves, each state's for itself."""
-
-    @intrinsic
-    def store_sums(typingctx, array, index, block):
-        def codegen(context, builder, sig, args):
-            sums = args[2]
-            while sums.type.count > count_of_states:
-                even, odd = (shuffle(builder, sums, sums, list(range(i, sums.type.count, 2))) for i in (0, 1))
-                sums = builder.fadd(even, odd)
-            pointer = _pointer(context, builder, array, args[0], index, args[1], sums.type)
-            builder.store(sums, pointer, align=array.dtype.bitwidth // 8)
-            return context.get_dummy_value()
-
-        return types.void(array, index, block), codegen
-
-    return store_sums
-
-
-store_sum = _summer(1)  # array[index] = the sum of a vector's lanes
-store_lane_sums = _summer(STATES)  # array[index + n] = the sum of the lanes of state n of a block
 
 
 @intrinsic
