@@ -9,6 +9,7 @@ They are docs/pictures/panel_NAME.png, all of one width, and together below 1.5 
 
 import argparse
 import io
+import math
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
@@ -27,6 +28,8 @@ from vmamba_edu.panels import PANELS  # noqa: E402
 
 PICTURES = ROOT / "docs" / "pictures"
 WIDTH, HEIGHT = 1100, 1400
+AROUND = 200
+"""What JupyterLab itself takes of the window's height, above and below the notebook; it would cover a taller panel."""
 MOST_BYTES = 1_500_000
 COLOURS = 256
 """Enough for lines, texts and small clips, at half of the bytes."""
@@ -87,12 +90,22 @@ def _seen(name: str, browser: Browser, width: int) -> bytes:
         notebook.run_all(timeout_s=RUN_S)
         notebook.page.wait_for_selector(DRAWN, state="attached")
         notebook.page.wait_for_timeout(1000 * SETTLED_S)
-        picture = notebook.page.locator(".vmamba-panel").first.screenshot()
+        picture = _whole(notebook.page, width)
         said = notebook.errors + notebook.on_stderr()
         notebook.page.close()
     if said:
         raise RuntimeError(f"the panel {name} did not come cleanly:\n" + "\n".join(said))
     return picture
+
+
+def _whole(page: Page, width: int) -> bytes:
+    """The picture of the panel, in a window that is high enough to show all of it."""
+    panel = page.locator(".vmamba-panel").first
+    box = panel.bounding_box()
+    if box is not None and box["height"] + AROUND > HEIGHT:
+        page.set_viewport_size({"width": width, "height": math.ceil(box["height"]) + AROUND})
+        page.wait_for_timeout(1000 * SETTLED_S)
+    return panel.screenshot()
 
 
 def main() -> None:

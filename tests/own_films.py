@@ -1,6 +1,8 @@
-"""What the tests of the panel of a reader's own video share: films, a tiny model, and what happens to a panel."""
+"""What tests of panels that read a reader's own video share: films, uploads, a tiny model, what happens to a panel."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +18,17 @@ def tiny_timesformer() -> nn.Module:
     torch.manual_seed(0)
     shape = {"num_frames": 2, "img_size": 16, "patch_size": 8, "embed_dim": 16, "depth": 2, "num_heads": 2}
     return create_model("timesformer_base_8f", num_classes=3, **shape).eval()
+
+
+def uploaded(name: str, content: bytes) -> tuple[dict[str, Any], ...]:
+    """What the upload button holds when a reader has chosen a file."""
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    return ({"name": name, "type": "video/mp4", "size": len(content), "content": content, "last_modified": now},)
+
+
+def kept(panel: Any) -> list[Path]:
+    """The uploaded files that a panel has on disk."""
+    return [path for path in Path(panel.upload.name).rglob("*") if path.is_file()]
 
 
 def changes(panel: Any, act: Callable[[], None]) -> None:

@@ -131,7 +131,7 @@ def memory() -> Finding:
     try:
         import psutil
     except ImportError:
-        return Finding("memory", Verdict.OK, "not measured (psutil comes with the extras [test] and [bench])")
+        return Finding("memory", Verdict.OK, "not measured (psutil comes with the extras [lab], [test] and [bench])")
     state = psutil.virtual_memory()
     detail = f"{state.available / GIB:.1f} of {state.total / GIB:.1f} GiB free"
     if state.available < ENOUGH_MEMORY:

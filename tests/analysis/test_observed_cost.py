@@ -77,14 +77,10 @@ def test_a_process_that_fails_says_why():
 
 
 def test_a_process_that_takes_too_long_is_ended():
-    with pytest.raises(RuntimeError, match=r"timeout: vit_tiny took longer than 0.01 s; give it more"):
+    with pytest.raises(
+        RuntimeError, match=r"the process that ran vit_tiny took longer than its timeout of 0\.01 s, and was ended"
+    ):
         measure("vit_tiny", timeout=0.01)
-
-
-def test_a_process_that_is_killed_may_have_had_too_little_memory(monkeypatch):
-    monkeypatch.setattr("vmamba_edu.analysis.observed_cost.CHILD", "import os; os.kill(os.getpid(), 9)")
-    with pytest.raises(RuntimeError, match="the process that ran vit_tiny was killed: out of memory"):
-        measure("vit_tiny")
 
 
 def test_a_process_is_ended_when_it_is_told_to_stop(monkeypatch, tmp_path):

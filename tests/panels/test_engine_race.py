@@ -51,9 +51,11 @@ def test_what_is_written_down_is_seen_in_the_memory():
 def test_a_run_ends_when_it_is_told_to_and_when_its_time_is_up():
     stopped = threading.Event()
     stopped.set()
-    with pytest.raises(RuntimeError, match="numba was stopped, as asked"):
+    with pytest.raises(RuntimeError, match="the process that ran numba was stopped, as it was asked to"):
         run(Job("numba", Shape()), stopped=stopped)
-    with pytest.raises(RuntimeError, match=r"numba took longer than 0\.1 s and was ended"):
+    with pytest.raises(
+        RuntimeError, match=r"the process that ran numba took longer than its timeout of 0\.1 s, and was ended"
+    ):
         run(Job("numba", Shape()), timeout=0.1)
 
 
@@ -148,14 +150,14 @@ def test_a_race_stops_when_it_is_told_to():
 def test_an_engine_that_fails_is_told_and_the_others_go_on():
     def sometimes(job: Job, timeout: float, stopped: threading.Event) -> Run:
         if job.engine == "associative":
-            raise RuntimeError("associative: the process failed: out of memory?")
+            raise RuntimeError("the process that ran associative was killed: out of memory?")
         return pretend(job)
 
     panel = panels.engine_race(dim=8, length=32, state=4, run=sometimes)
     panel.background.start.click()
     panel.background.thread.join()
     assert len(panel.state.runs) == 3
-    assert "associative: the process failed: out of memory?" in panel.background.words.value
+    assert "the process that ran associative was killed: out of memory?" in panel.background.words.value
 
 
 def test_a_page_of_it_plays_the_lengths(panel, tmp_path):

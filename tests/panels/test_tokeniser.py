@@ -1,12 +1,13 @@
 """The tokeniser: frame numbers worked out by hand, L and cost by their formulas, files good and bad, every control."""
 
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from own_films import kept, unchanged, uploaded
 
 from vmamba_edu import panels
 from vmamba_edu.analysis import cost
@@ -102,18 +103,44 @@ def test_a_path_that_is_typed_opens_and_a_bad_one_says_so_and_changes_nothing(pa
     assert panel.view.video.num_frames == 64  # the built-in one again
 
 
-def uploaded(name: str, content: bytes) -> tuple[dict[str, Any], ...]:
-    now = datetime(2026, 1, 1, tzinfo=UTC)
-    return ({"name": name, "type": "video/mp4", "size": len(content), "content": content, "last_modified": now},)
+def test_an_uploaded_file_is_shown_and_kept_only_while_it_is_looked_at(panel: Any, file: Path) -> None:
+    panel.upload.widget.value = uploaded("../mine.mp4", file.read_bytes())
+    assert panel.view.video.num_frames == 20
+    assert panel.upload.holds(panel.state.path)  # and it is not where its name points
+    assert panel.upload.widget.value == ()  # a notebook that stores the state of its widgets has no film in it
+    assert [path.name for path in kept(panel)] == ["mine.mp4"]
+    assert "# mine.mp4 was uploaded: put it beside this notebook\npanels.tokeniser('mine.mp4', " in panel.copy.text
+    panel.controls["path"].value = ""
+    assert kept(panel) == []
+    assert "uploaded" not in panel.copy.text
 
 
-def test_an_uploaded_file_is_shown_and_noise_is_refused(panel: Any, file: Path) -> None:
-    panel.upload.value = uploaded("../mine.mp4", file.read_bytes())
-    assert panel.view.video.num_frames == 20
-    assert Path(panel.state.path).parent == Path(panel.uploads.name)  # and not where its name points
-    panel.upload.value = uploaded("noise.mp4", bytes(range(256)) * 10)
-    assert "noise.mp4" in panel.caption.value
-    assert panel.view.video.num_frames == 20
+def test_another_upload_of_the_same_name_is_another_video(panel: Any, file: Path, tmp_path: Path) -> None:
+    other = write_video(tmp_path / "other.mp4", torch.full((12, 32, 32, 3), 200, dtype=torch.uint8), fps=10)
+    panel.upload.widget.value = uploaded("mine.mp4", file.read_bytes())
+    first = panel.strip().frames
+    panel.upload.widget.value = uploaded("mine.mp4", other.read_bytes())
+    assert "Mine.mp4: 12 frames of 32 × 32 pixels" in panel.sentence()
+    np.testing.assert_allclose(panel.strip().frames, 200, atol=6)  # what the codec loses
+    panel.upload.widget.value = uploaded("mine.mp4", file.read_bytes())
+    np.testing.assert_array_equal(panel.strip().frames, first)
+    assert len(kept(panel)) == 1
+
+
+def test_an_upload_that_is_no_video_is_told_and_not_kept(panel: Any, file: Path) -> None:
+    panel.upload.widget.value = uploaded("mine.mp4", file.read_bytes())
+    for name, content in (("noise.mp4", bytes(range(256)) * 10), ("empty.mp4", b"")):
+        said = unchanged(panel, partial(setattr, panel.upload.widget, "value", uploaded(name, content)))
+        assert name in said
+        assert [path.name for path in kept(panel)] == ["mine.mp4"]
+
+
+def test_nothing_is_left_of_an_upload_when_the_panel_is_closed(panel: Any, file: Path) -> None:
+    panel.upload.widget.value = uploaded("mine.mp4", file.read_bytes())
+    folder = Path(panel.upload.name)
+    assert folder.exists()
+    panel.close()
+    assert not folder.exists()
 
 
 def test_clip_and_stride_can_be_set_where_they_mean_something(panel: Any) -> None:

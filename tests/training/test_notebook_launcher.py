@@ -4,37 +4,15 @@ import csv
 from pathlib import Path
 
 import pytest
+from recipes.small_recipes import write_recipe
 from training.several_processes import free_port
+from training.tiny_runs import RECIPE
 
 from vmamba_edu.training import open_checkpoint
 from vmamba_edu.training.checkpointing import LAST
 
 pytest.importorskip("accelerate")
 pytest.importorskip("nbclient")
-
-RECIPE = """
-[model]
-name = "videomamba_tiny"
-embed_dim = 8
-depth = 1
-d_state = 4
-img_size = 16
-patch_size = 8
-num_frames = 2
-drop_path_rate = 0.0
-
-[data]
-name = "moving_digits"
-train = 24
-validation = 8
-
-[objective]
-name = "supervised"
-
-[training]
-epochs = 1
-batch_size = 4
-"""
 
 # Threads of torch and of the kernels are at work in the notebook before it is forked: a fork takes none of them along.
 WORK = """
@@ -73,7 +51,7 @@ def test_a_notebook_whose_threads_have_worked_trains_in_two_processes(tmp_path):
     from nbclient import NotebookClient
     from nbformat.v4 import new_code_cell, new_notebook
 
-    (tmp_path / "recipe.toml").write_text(RECIPE, "utf-8")
+    write_recipe(tmp_path, RECIPE, drop_path_rate="0.0")
     launch = LAUNCH.replace("num_processes=2", f'num_processes=2, use_port="{free_port()}"')
     notebook = new_notebook(cells=[new_code_cell(code) for code in (WORK, launch, WORK, ALONE)])
     options = {"timeout": 300, "kernel_name": "python3", "resources": {"metadata": {"path": str(tmp_path)}}}

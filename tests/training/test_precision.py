@@ -3,38 +3,15 @@
 from pathlib import Path
 
 import pytest
+from recipes.small_recipes import write_recipe
+from training.tiny_runs import RECIPE
 
 from vmamba_edu.recipes import read_recipe, train_recipe
 from vmamba_edu.recipes.recipe import RecipeError
 
-RECIPE = """
-[model]
-name = "videomamba_tiny"
-embed_dim = 8
-depth = 1
-d_state = 4
-img_size = 16
-patch_size = 8
-num_frames = 2
-
-[data]
-name = "moving_digits"
-train = 16
-validation = 8
-
-[objective]
-name = "supervised"
-
-[training]
-epochs = 1
-batch_size = 4
-precision = "{precision}"
-"""
-
 
 def losses(folder: Path, precision: str) -> list[float]:
-    recipe = folder / f"{precision}.toml"
-    recipe.write_text(RECIPE.format(precision=precision), "utf-8")
+    recipe = write_recipe(folder, RECIPE, train="16", precision=f'"{precision}"')
     return [row["loss"] for row in train_recipe(read_recipe(recipe), None, progress=False).training]
 
 

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from recipes.small_recipes import write_recipe
 from training.several_processes import CLOSE, assert_alike, free_port, in_processes
 from training.shared_runs import contrastive, not_finite, supervised
+from training.tiny_runs import RECIPE
 
 from vmamba_edu.training import open_checkpoint
 from vmamba_edu.training.checkpointing import LAST
@@ -62,31 +64,6 @@ def test_without_accelerate_it_says_what_to_install(monkeypatch):
         Together()
 
 
-RECIPE = """
-[model]
-name = "videomamba_tiny"
-embed_dim = 8
-depth = 1
-d_state = 4
-img_size = 16
-patch_size = 8
-num_frames = 2
-
-[data]
-name = "moving_digits"
-train = 160
-validation = 8
-
-[objective]
-name = "supervised"
-
-[training]
-epochs = 2
-batch_size = 4
-checkpoint_every = 5
-"""
-
-
 def launch(recipe: Path, folder: Path, *options: str, **extra: str) -> subprocess.Popen:
     """The command of docs/scale.md, on this machine."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
@@ -112,8 +89,7 @@ def kill_one_process(of: subprocess.Popen, rank: int) -> None:
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
 def test_when_one_process_is_killed_the_run_can_be_gone_on_with(tmp_path):
     """Launched as in docs/scale.md. It ends as a run that nobody killed, to the last bit."""
-    recipe = tmp_path / "recipe.toml"
-    recipe.write_text(RECIPE, "utf-8")
+    recipe = write_recipe(tmp_path, RECIPE, train="160", epochs="2")
     unbroken = launch(recipe, tmp_path / "unbroken")
     said, _ = unbroken.communicate(timeout=300)
     assert unbroken.returncode == 0, said

@@ -26,6 +26,32 @@ SETTINGS = TrainingSettings(
     epochs=3, batch_size=4, learning_rate=1e-2, warmup_steps=2, ema_decay=0.5, checkpoint_every=2, patience=5, seed=3
 )
 STEPS_PER_EPOCH, STEPS = 5, 15
+RECIPE = """
+[model]
+name = "videomamba_tiny"
+embed_dim = 8
+depth = 1
+d_state = 4
+img_size = 16
+patch_size = 8
+num_frames = 2
+drop_path_rate = 0.1
+
+[data]
+name = "moving_digits"
+train = 24
+validation = 8
+
+[objective]
+name = "supervised"
+
+[training]
+epochs = 1
+batch_size = 4
+checkpoint_every = 5
+precision = "float32"
+"""
+"""Where a run has to begin from a file: six steps; `write_recipe` replaces lines."""
 
 
 def tiny_model(**overrides: Any) -> nn.Module:

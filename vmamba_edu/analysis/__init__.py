@@ -15,7 +15,7 @@ The map of this room, one line a door:
 
 Of a bare scan rather than a model: what it has to move and compute (`scan_work`), what this machine can do of that
 (`machine_rates`), every engine timed in a process of its own (`engine_runs`), what Triton compiles a kernel to
-(`triton_assembly`), and what was measured on a GPU (`gpu_results`).
+(`triton_assembly`), and what was measured on a GPU (`gpu_results`). What is timed or weighed runs in a `fresh_process`.
 """
 
 from vmamba_edu.analysis.attention_weights import attention_of, implied_attention

@@ -10,7 +10,6 @@ much memory ends alone. The truth is the reference engine in float64, on the sam
 import gc
 import json
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -23,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vmamba_edu.analysis import observed_cost
+from vmamba_edu.analysis import fresh_process, observed_cost
 from vmamba_edu.analysis.scan_work import Shape, draw_scan, naive_scan
 
 CHILD = "from vmamba_edu.analysis import engine_runs; engine_runs.answer()"
@@ -98,34 +97,15 @@ def run_all(
             raise ValueError(f"engine: expected one of {', '.join(map(repr, CONTENDERS))}, got {job.engine!r}")
         if job.training and job.engine == "naive":
             raise ValueError("training: the naive scan writes over its states, so it has no gradient; use associative")
-    request = json.dumps([[asdict(job) for job in jobs], torch.get_num_threads(), seconds_each, compare])
-    answers = _ask(", ".join(dict.fromkeys(job.engine for job in jobs)), request, timeout, stopped)
+    request = [[asdict(job) for job in jobs], torch.get_num_threads(), seconds_each, compare]
+    what = ", ".join(dict.fromkeys(job.engine for job in jobs))
+    answers = fresh_process.ask(CHILD, request, what, timeout=timeout, stopped=stopped, environment=_environment())
     return [Run(job, **{**one, "errors": tuple(one["errors"])}) for job, one in zip(jobs, answers, strict=True)]
 
 
-def _ask(names: str, request: str, timeout: float, stopped: threading.Event | None) -> list[dict[str, Any]]:
-    """The answer of a fresh process, which is gone when this returns or raises."""
-    pipes: Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    with subprocess.Popen([sys.executable, "-c", CHILD], text=True, env=_environment(), **pipes) as child:
-        try:
-            said, complained = observed_cost.talk(child, request, timeout, stopped)
-        except subprocess.TimeoutExpired as error:
-            raise RuntimeError(f"{names} took longer than {timeout:g} s and was ended") from error
-        finally:
-            child.kill()  # nothing, where it has ended by itself
-    if stopped is not None and stopped.is_set() and child.returncode:
-        raise RuntimeError(f"{names} was stopped, as asked")
-    if child.returncode:
-        last = (complained.strip().splitlines() or ["out of memory?"])[-1]
-        raise RuntimeError(f"{names}: the process failed: {last}")
-    return json.loads(said.splitlines()[-1])
-
-
 def _environment() -> dict[str, str]:
-    """Of the fresh process: memory that is freed goes back, and Triton is interpreted where there is no GPU."""
-    path = os.pathsep.join(observed_cost.where_packages_are())
-    environment = {**os.environ, **observed_cost.MALLOC, "PYTHONPATH": path}
-    environment.pop("TRITON_INTERPRET", None)
+    """Of the fresh process: Triton is interpreted where there is no GPU, and only there."""
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     return environment if torch.cuda.is_available() else environment | {"TRITON_INTERPRET": "1"}
 
 

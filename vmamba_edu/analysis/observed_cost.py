@@ -10,9 +10,7 @@ baseline. Time is taken afterwards. Compare time only with time that was taken o
 
 import gc
 import json
-import os
 import statistics
-import subprocess
 import sys
 import threading
 import time
@@ -25,13 +23,10 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from vmamba_edu.analysis import fresh_process
 from vmamba_edu.analysis.predicted_cost import config_of
 from vmamba_edu.models.registry import create_model
 
-# Every larger piece of memory comes from the system and goes back to it at once: what is resident is what is used.
-MALLOC = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
-LOOKS_EVERY_S = 0.2
-"""How often it is looked whether a measurement is to be stopped: seldom enough not to disturb it."""
 CHILD = "from vmamba_edu.analysis import observed_cost; observed_cost.answer()"
 
 
@@ -94,7 +89,7 @@ def measure(
         raise ValueError(f"batch, repeats: expected at least 1, got {batch} and {repeats}")
     request = {"model": model, "overrides": overrides, "batch": batch, "training": training, "device": device}
     request |= {"threads": threads or torch.get_num_threads(), "repeats": repeats}
-    return Observed(**_ask(request, timeout, stopped))
+    return Observed(**fresh_process.ask(CHILD, request, model, timeout=timeout, stopped=stopped))
 
 
 def measure_all(requests: Iterable[Mapping[str, Any]], *, progress: bool = True) -> list[Observed]:
@@ -103,59 +98,6 @@ def measure_all(requests: Iterable[Mapping[str, Any]], *, progress: bool = True)
     measure_all({"model": "videomamba_tiny", "num_frames": frames} for frames in (8, 16, 32))
     """
     return [measure(**request) for request in tqdm(list(requests), desc="measured", disable=not progress)]
-
-
-def _ask(request: Mapping[str, Any], timeout: float, stopped: threading.Event | None) -> dict[str, Any]:
-    """The answer of a fresh process, which is gone when this returns or raises."""
-    command = [sys.executable, "-c", CHILD]
-    environment = {**os.environ, **MALLOC, "PYTHONPATH": os.pathsep.join(where_packages_are())}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, text=True, env=environment, **pipes) as child:  # type: ignore[call-overload]
-        try:
-            said, complained = talk(child, json.dumps(request), timeout, stopped)
-        except subprocess.TimeoutExpired as error:
-            raise RuntimeError(f"timeout: {request['model']} took longer than {timeout:g} s; give it more") from error
-        finally:
-            child.kill()  # nothing, where it has ended by itself
-    if stopped is not None and stopped.is_set() and child.returncode:
-        raise RuntimeError(f"the process that ran {request['model']} was stopped, as it was asked to")
-    if child.returncode < 0:
-        raise RuntimeError(f"the process that ran {request['model']} was killed: out of memory? try a smaller shape")
-    if child.returncode:
-        last = (complained.strip().splitlines() or ["without a word"])[-1]
-        raise RuntimeError(f"the process that ran {request['model']} failed: {last}")
-    return json.loads(said.splitlines()[-1])
-
-
-def talk(
-    child: subprocess.Popen, request: str | None, timeout: float, stopped: threading.Event | None
-) -> tuple[str, str]:
-    """What a process says and complains of until it ends, or is ended because of `stopped`.
-
-    Raises:
-        subprocess.TimeoutExpired: it took too long; it still runs.
-    """
-    deadline = time.monotonic() + timeout
-    while True:
-        left = deadline - time.monotonic()
-        try:
-            return child.communicate(request, left if stopped is None else min(left, LOOKS_EVERY_S))
-        except subprocess.TimeoutExpired:
-            if stopped is not None and stopped.is_set():
-                child.kill()
-            elif time.monotonic() >= deadline:
-                raise
-        request = None  # it was said, or is being said
-
-
-def where_packages_are() -> list[str]:
-    """Folders in which a fresh process finds the packages of this one."""
-    import vmamba_kernels
-
-    import vmamba_edu
-
-    found = [str(Path(str(package.__file__)).parents[1]) for package in (vmamba_edu, vmamba_kernels)]
-    return [*found, *filter(None, [os.environ.get("PYTHONPATH")])]
 
 
 def answer() -> None:

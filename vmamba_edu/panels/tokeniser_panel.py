@@ -1,9 +1,7 @@
 """The tokeniser: from a video to tokens. Which frames are taken, how they are cut, and what the tokens then cost."""
 
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import ipywidgets
@@ -30,6 +28,7 @@ from vmamba_edu.panels.computed.tokens_of_videos import (
     compute,
 )
 from vmamba_edu.panels.parts.clip_strip import ClipStrip
+from vmamba_edu.panels.parts.upload import Upload
 
 __all__ = ["State", "Tokeniser", "View", "compute"]
 
@@ -43,7 +42,7 @@ class Tokeniser(Panel[State, View]):
 
     Args:
         clip: a path, or uint8 frames (time, height, width, 3); a built-in video if not given. A file can also be chosen
-            in the panel.
+            in the panel; an uploaded one is deleted when another is opened, and when the panel is closed.
         sampling, num_frames, stride, size, patch_size, tubelet_size, view: see `State`; `view` is its `clip`.
 
     Raises:
@@ -101,35 +100,35 @@ class Tokeniser(Panel[State, View]):
         controls["path"] = ipywidgets.Text(
             self.state.path, description="file", placeholder="path of a video, then Enter", continuous_update=False
         )
+        self.upload = Upload(
+            lambda path: setattr(controls["path"], "value", path), lambda: self.state.path,
+            accept="video/*", tooltip="a video from your computer",
+        )  # fmt: skip
         self._enable(controls)
         return controls
 
     def arrange(self) -> ipywidgets.Box:
-        self.upload = ipywidgets.FileUpload(accept="video/*", tooltip="a video from your computer")
-        self.upload.add_class("vmamba-upload").observe(self._uploaded, "value")
-        self.uploads = tempfile.TemporaryDirectory(prefix="vmamba-edu-")
-        source = [self.controls["path"], self.upload, self.copy]
+        source = [self.controls["path"], self.upload.widget, self.copy]
         chosen = [control for name, control in self.controls.items() if name not in ("path", "num_frames")]
         rows = [ipywidgets.HBox(row, layout={"flex_flow": "row wrap"}) for row in (source, chosen)]
         return ipywidgets.VBox([*rows, self.controls["num_frames"], self.canvas, self.caption])
 
-    def _uploaded(self, change: Mapping[str, Any]) -> None:
-        for file in change["new"]:
-            path = Path(self.uploads.name) / Path(file["name"]).name
-            path.write_bytes(file["content"])
-            self.opened.pop(str(path), None)  # another file of the same name
-            self.controls["path"].value = str(path)
-
     def show(self, **changes: Any) -> None:
         """As every panel; a path is opened, and where there is one clip only, that one is shown."""
         path = changes.get("path", self.state.path).strip()
-        if path not in self.opened:
-            self.opened[path] = video_of(path)
+        video = self.opened.get(path) or video_of(path)
         if changes.get("sampling", self.state.sampling) != "multi-clip":
             changes["clip"] = 0
-        super().show(**changes | {"path": path, "video": self.opened[path]})
+        super().show(**changes | {"path": path, "video": video})
+        self.opened = {name: one for name, one in self.opened.items() if not name} | {path: video}
         self._enable(self.controls)
         self.controls["clip"].value = self.state.clip
+        self.upload.tidy()
+
+    def close(self) -> None:
+        """Take the panel out of the page, and delete what was uploaded."""
+        self.upload.close()
+        self.widget.close()
 
     def _enable(self, controls: Mapping[str, ipywidgets.ValueWidget]) -> None:
         controls["clip"].disabled = self.state.sampling != "multi-clip"
@@ -265,8 +264,9 @@ class Tokeniser(Panel[State, View]):
         state = self.state
         names = ("sampling", "num_frames", "stride", "size", "patch_size", "tubelet_size")
         words = ", ".join(f"{name}={getattr(state, name)!r}" for name in names)
-        source = f"{state.path!r}, " if state.path else self.given
-        return f"from vmamba_edu import panels\n\npanels.tokeniser({source}{words}, view={state.clip})"
+        path, note = self.upload.in_code(state.path)
+        source = f"{path!r}, " if path else self.given
+        return f"from vmamba_edu import panels\n\n{note}panels.tokeniser({source}{words}, view={state.clip})"
 
 
 def _every(stride: int) -> str:

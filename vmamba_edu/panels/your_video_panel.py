@@ -24,7 +24,7 @@ from vmamba_edu.panels.parts.background import Background
 from vmamba_edu.panels.parts.mosaic import Mosaic
 from vmamba_edu.panels.parts.upload import Upload
 from vmamba_edu.panels.parts.video_controls import PATCH, SHOWN_WITH
-from vmamba_edu.panels.parts.video_looks import Look, look_at
+from vmamba_edu.panels.parts.video_looks import FramesAndBars, look_at
 
 __all__ = ["State", "View", "YourVideo", "compute"]
 
@@ -109,13 +109,14 @@ class YourVideo(Panel[State, View]):
 
     def make_controls(self) -> dict[str, ipywidgets.ValueWidget]:
         reader = self.view.watched.reader
-        return video_controls.made(self.state, reader.grid, reader.depth, self.lists, given=self.given["model"])
-
-    def arrange(self) -> ipywidgets.Box:
+        controls = video_controls.made(self.state, reader.grid, reader.depth, self.lists, given=self.given["model"])
         self.upload = Upload(
-            lambda path: setattr(self.controls["path"], "value", path), lambda: self.state.path,
+            lambda path: setattr(controls["path"], "value", path), lambda: self.state.path,
             accept="video/*", tooltip="a video from your computer",
         )  # fmt: skip
+        return controls
+
+    def arrange(self) -> ipywidgets.Box:
         self.background = Background("Run", self._jobs, self._work, self._done, lambda job: job[0])
         self.background.start.tooltip = "run the model on this video"
         parts = self.controls
@@ -252,7 +253,7 @@ class YourVideo(Panel[State, View]):
         self.background.widget.layout.display = None if waits or self._runs() else "none"
 
     @property
-    def look(self) -> Look:
+    def look(self) -> FramesAndBars:
         """How the present view is drawn."""
         if self._made is None or self._made[0] is not self.view:
             self._made = (self.view, look_at(self.state, self.view), Mosaic(self.view.grid, self.view.frames))
@@ -290,7 +291,7 @@ class YourVideo(Panel[State, View]):
 
     def code(self) -> str:
         state = self.state
-        path = Path(state.path).name if self._is_uploaded() else state.path
+        path, note = self.upload.in_code(state.path)
         words = [repr(path)] if path else ["clip"] if self.given["clip"] else []
         if state.model == GIVEN:
             words += ["model=model", *(["classes=classes"] if self.given["classes"] else [])]
@@ -300,11 +301,7 @@ class YourVideo(Panel[State, View]):
         fields = {"look": "look", "views": "views", "view": "clip"}
         fields |= {name: name for name, looks in SHOWN_WITH.items() if state.look in looks and name != "views"}
         words += [f"{name}={getattr(state, own)!r}" for name, own in fields.items()]
-        note = f"# {path} was uploaded: put it beside this notebook\n" if self._is_uploaded() else ""
         return f"from vmamba_edu import panels\n\n{note}panels.your_video({', '.join(words)})"
-
-    def _is_uploaded(self) -> bool:
-        return "upload" in self.__dict__ and self.upload.holds(self.state.path)
 
 
 def _busiest(watched: Watched, clip: int, views: str) -> tuple[int, int, int]:

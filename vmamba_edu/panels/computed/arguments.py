@@ -21,15 +21,15 @@ def within(name: str, value: Any, least: int, most: int) -> None:
         raise ValueError(f"{name}: expected {least} to {most}, got {came(value)}")
 
 
-def frames_of(clip: Tensor | np.ndarray) -> np.ndarray:
-    """The frames of a clip, uint8 (time, height, width, 3), wherever they lie.
+def frames_of(clip: Tensor | np.ndarray, name: str = "clip") -> np.ndarray:
+    """The frames of a clip, uint8 (time, height, width, 3), wherever they lie; `name` is the argument that held them.
 
     Raises:
         ValueError: these are no such frames, or there is none.
     """
     frames = clip.detach().cpu().numpy() if isinstance(clip, Tensor) else np.asarray(clip)
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not frames.size:
-        raise ValueError(f"clip: expected uint8 frames (time, height, width, 3), got {came(frames)}")
+        raise ValueError(f"{name}: expected uint8 frames (time, height, width, 3), got {came(frames)}")
     return frames
 
 

@@ -12,7 +12,7 @@ from einops import repeat
 from torch import Tensor
 
 from vmamba_edu.models.video_text import VideoText
-from vmamba_edu.panels.computed.arguments import came
+from vmamba_edu.panels.computed.arguments import frames_of
 from vmamba_edu.recipes import Trained, load_trained
 from vmamba_edu.recipes.data import read_data
 from vmamba_edu.recipes.digits import DigitsData
@@ -124,7 +124,7 @@ def gallery_of(
         raise ValueError(f"clips, captions: expected as many of one as of the other, and at least one; got {came_}")
     for caption in captions:
         pieces_of(trained, caption, "captions")
-    frames = tuple(_frames_of(clip, trained.frames.num_frames) for clip in clips)
+    frames = tuple(_spread_over(clip, trained.frames.num_frames) for clip in clips)
     transform = validation_transform(trained.frames.size)
     return _seen(trained, [transform(torch.as_tensor(one)) for one in frames], frames, captions, "your own clips")
 
@@ -153,16 +153,14 @@ def _seen(
     return Gallery(trained, frames, tuple(captions), described, pooled, tokens)
 
 
-def _frames_of(clip: Clip, num_frames: int) -> np.ndarray:
-    """As many frames of a clip as the model reads, spread over all of it."""
+def _spread_over(clip: Clip, num_frames: int) -> np.ndarray:
+    """As many frames as the model reads, spread over all of a clip."""
     if isinstance(clip, str | os.PathLike):
         try:
             return read_clip(clip, num_frames).frames.numpy()
         except (VideoReadError, OSError) as error:
             raise ValueError(f"clips: {error}") from error
-    frames = np.asarray(clip.detach().cpu() if isinstance(clip, Tensor) else clip)
-    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not frames.size:
-        raise ValueError(f"clips: expected uint8 frames (time, height, width, 3) each, got {came(frames)}")
+    frames = frames_of(clip, "clips")
     return frames[np.linspace(0, len(frames) - 1, num_frames).round().astype(int)]
 
 

@@ -162,19 +162,19 @@ class Watched:
         one = self.reader.cost()
         return one.total_flops * batch * part + (0 if self.reader.is_built else DRAWING * one.total_parameters)
 
-    def refusal(self, batch: int, free: int | None, weights: bool = False) -> str | None:
+    def refusal(self, batch: int, free: int, weights: bool = False) -> str | None:
         """Why so many clips at once are not run, None if they are. `weights`: with those of an attention written down.
 
         Args:
             batch: clips.
-            free: bytes of memory, None where nobody knows.
+            free: bytes of memory.
             weights: whether the weights of one block's attention are written down.
         """
         predicted = self.reader.cost(batch)
         need = predicted.inference_bytes + (0 if self.reader.is_built else 4 * predicted.total_parameters)
         need += 4 * 3 * batch * self.reader.frames.num_frames * self.reader.frames.size**2
         need += 4 * predicted.attention_weights // self.reader.depth if weights else 0
-        if free is None or need <= SHARE * free:
+        if need <= SHARE * free:
             return None
         return (
             f"{self.reader.name} needs {gigabytes(need)} for {batch} clip{'s' * (batch > 1)}, more than {SHARE:.0%} of "

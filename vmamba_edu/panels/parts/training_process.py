@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from vmamba_edu.analysis.observed_cost import where_packages_are
+from vmamba_edu.analysis.fresh_process import where_packages_are
 from vmamba_edu.recipes import Recipe
 from vmamba_edu.recipes.recipe import as_plain
 from vmamba_edu.training.checkpointing import LAST

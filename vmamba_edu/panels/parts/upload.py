@@ -37,6 +37,13 @@ class Upload:
         """Whether a path is that of a file that was uploaded."""
         return bool(path) and Path(path).is_relative_to(self.folder.name)
 
+    def in_code(self, path: str) -> tuple[str, str]:
+        """How code that will run later calls a path, and a comment above it: an uploaded file is gone by then."""
+        if not self.holds(path):
+            return path, ""
+        name = Path(path).name
+        return name, f"# {name} was uploaded: put it beside this notebook\n"
+
     def tidy(self) -> None:
         """Delete what is not looked at."""
         for own in Path(self.folder.name).iterdir():

@@ -10,15 +10,19 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from plotly.subplots import make_subplots
 
-from vmamba_edu.palette import BLUE, INK
+from vmamba_edu.palette import BLUE, INK, MARK
 from vmamba_edu.panels.parts.mosaic import Mosaic
-from vmamba_edu.panels.parts.video_looks import Look
+from vmamba_edu.panels.parts.video_looks import FramesAndBars
 
 MOST_WORDS = 16
 """Bars that have room for words beside them."""
+MOST_ROOM = 1.6
+"""Where their axis ends: in a narrow window a whole bar still has room for "over 99.99 %" behind it."""
+STANDOFF = 6
+"""Pixels between the name of a bar and where it begins."""
 
 
-def drawn(look: Look, stage: Mosaic, patch: int) -> go.Figure:
+def drawn(look: FramesAndBars, stage: Mosaic, patch: int) -> go.Figure:
     """The figure. `patch` is outlined where the look asks for one."""
     titles = [look.title, look.bars_title]
     figure = make_subplots(rows=1, cols=2, column_widths=[0.58, 0.42], horizontal_spacing=0.19, subplot_titles=titles)
@@ -26,8 +30,10 @@ def drawn(look: Look, stage: Mosaic, patch: int) -> go.Figure:
     figure.add_heatmap(**over, row=1, col=1)
     figure.add_bar(**bars, row=1, col=2)
     stage.set_stage(figure, row=1, col=1)
-    figure.update_xaxes(range=[0, 1.3], tickformat=".0%", tickvals=[0, 0.5, 1], showgrid=False, row=1, col=2)
-    figure.update_yaxes(autorange="reversed", type="category", automargin=True, showgrid=False, row=1, col=2)
+    figure.update_xaxes(range=[0, MOST_ROOM], tickformat=".0%", tickvals=[0, 0.5, 1], showgrid=False, row=1, col=2)
+    # A line where the bars begin: without it the name of a short bar and the words behind it read as one.
+    foot = {"showline": True, "linecolor": MARK, "ticklabelstandoff": STANDOFF}
+    figure.update_yaxes(autorange="reversed", type="category", automargin=True, showgrid=False, **foot, row=1, col=2)
     pictures = [stage.picture_of(look.pale, look.cut)]
     narrow, shapes = {"l": 10, "r": 10, "t": 40, "b": 10}, [_outline(look, stage, patch)]
     figure.update_layout(images=pictures, shapes=shapes, height=_height(stage), margin=narrow)
@@ -36,7 +42,7 @@ def drawn(look: Look, stage: Mosaic, patch: int) -> go.Figure:
     return figure
 
 
-def redraw(canvas: go.FigureWidget, look: Look, stage: Mosaic, patch: int, *, pictures_too: bool) -> None:
+def redraw(canvas: go.FigureWidget, look: FramesAndBars, stage: Mosaic, patch: int, *, pictures_too: bool) -> None:
     """Change a figure in place; what did not change is not sent. `pictures_too`: whether the frames look otherwise."""
     layout = canvas.layout
     for trace, changed in zip(canvas.data, _traces(look, stage), strict=True):
@@ -57,12 +63,12 @@ def _height(stage: Mosaic) -> int:
     return 320 if stage.rows == 1 else 420
 
 
-def _outline(look: Look, stage: Mosaic, patch: int) -> dict[str, Any]:
+def _outline(look: FramesAndBars, stage: Mosaic, patch: int) -> dict[str, Any]:
     line = {"color": INK, "width": 3}
     return {"type": "rect", "xref": "x", "yref": "y", "line": line, "visible": look.asks, **stage.outline(patch)}
 
 
-def _traces(look: Look, stage: Mosaic) -> Iterator[dict[str, Any]]:
+def _traces(look: FramesAndBars, stage: Mosaic) -> Iterator[dict[str, Any]]:
     """What lies over the frames, and the bars."""
     length = int(np.prod(stage.grid))
     values = np.full(length, np.nan) if look.values is None else look.values
@@ -93,7 +99,7 @@ def _traces(look: Look, stage: Mosaic) -> Iterator[dict[str, Any]]:
     }
 
 
-def printed(look: Look, stage: Mosaic, patch: int) -> Figure:
+def printed(look: FramesAndBars, stage: Mosaic, patch: int) -> Figure:
     """The same for print."""
     width, height = stage.x_edges[-1], stage.y_edges[-1]
     drawing = Figure(figsize=(10, 3.2 if stage.rows == 1 else 4), layout="constrained")
@@ -116,7 +122,7 @@ def printed(look: Look, stage: Mosaic, patch: int) -> Figure:
     return drawing
 
 
-def _lay_over(axes: Axes, look: Look, stage: Mosaic) -> None:
+def _lay_over(axes: Axes, look: FramesAndBars, stage: Mosaic) -> None:
     """Values over the frames, in matplotlib's own terms."""
     assert look.values is not None
     scale, alpha = look.scale, look.opacity if look.opacity < 1 else None

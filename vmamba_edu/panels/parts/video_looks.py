@@ -22,8 +22,8 @@ Bar = tuple[str, float, str]
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
-    """What is drawn.
+class FramesAndBars:
+    """What is drawn of a look: frames with values over them, and bars beside them.
 
     Args:
         title: above the frames.
@@ -62,22 +62,22 @@ class Look:
         return [BLUE if self.chosen in (None, at) else MARK for at in range(len(self.bars))]
 
 
-def look_at(state: State, view: View) -> Look:
+def look_at(state: State, view: View) -> FramesAndBars:
     """What is drawn of a view."""
     return LOOKS[state.look](state, view)
 
 
-def of_prediction(state: State, view: View) -> Look:
+def of_prediction(state: State, view: View) -> FramesAndBars:
     reader, said = view.watched.reader, cast(Said | None, view.seen)
     title, bars_title = f"what {reader.name} is shown", "likeliest classes"
     clips, crops = VIEWS[state.views]
     views = f"the mean of {clips} clips × {crops} crops" if clips * crops > 1 else "one clip, its middle crop"
     if said is None:
         words = f"{_start(state, view)} {_not_yet(view, clips * crops, 'its prediction')}"
-        return Look(title, [], bars_title, words)
+        return FramesAndBars(title, [], bars_title, words)
     if not len(said.mean):
         words = f"{_start(state, view)} It has no classes: it makes features, for others to compare."
-        return Look(title, [], bars_title, words)
+        return FramesAndBars(title, [], bars_title, words)
     best = said.best
     bars = [(reader.classes[at], float(said.mean[at]), percent(said.mean[at])) for at in best]
     first, alone = best[0], int(said.shown.argmax())
@@ -87,10 +87,10 @@ def of_prediction(state: State, view: View) -> Look:
     )
     if not reader.trained:
         words += f" Chance would be {percent(1 / len(said.mean))} for each of its {len(said.mean)} classes."
-    return Look(title, bars, bars_title, words, chosen=0)
+    return FramesAndBars(title, bars, bars_title, words, chosen=0)
 
 
-def of_tokens(state: State, view: View) -> Look:
+def of_tokens(state: State, view: View) -> FramesAndBars:
     reader, cut = view.watched.reader, cast(Cut, view.seen)
     time, height, width = view.grid
     length, side = prod(view.grid), reader.frames.size // height
@@ -108,13 +108,13 @@ def of_tokens(state: State, view: View) -> Look:
         f"and {gigabytes(cut.bytes)} of activations; the model has {counted(cut.parameters)} parameters."
     )
     told = np.array([f"token {number}" for number in range(length)])
-    return Look(
+    return FramesAndBars(
         f"{length} tokens, numbered frame by frame", bars, "operations of one clip", words, cut=True,
         values=steps.astype(float), told=told, largest=max(time - 1, 1), opacity=0.35,
     )  # fmt: skip
 
 
-def of_masks(state: State, view: View) -> Look:
+def of_masks(state: State, view: View) -> FramesAndBars:
     masked = cast(masks_of_clips.View, view.seen)
     name, left, most = state.mask.replace("_", "-"), len(masked.visible), len(masked.dropped)
     bars = [(other.replace("_", " "), share, percent(share)) for other, share in masked.shares.items()]
@@ -126,19 +126,19 @@ def of_masks(state: State, view: View) -> Look:
     )
     told = np.where(masked.dropped, "dropped", "left")
     values = np.where(masked.dropped, 1.0, np.nan)
-    return Look(
+    return FramesAndBars(
         f"what a {name} mask leaves", bars, "windows of true neighbours", words, opacity=0.92,
         chosen=list(masked.shares).index(state.mask), values=values, told=told, scale=[[0, COVER], [1, COVER]],
     )  # fmt: skip
 
 
-def of_attention(state: State, view: View) -> Look:
+def of_attention(state: State, view: View) -> FramesAndBars:
     reader, drawn = view.watched.reader, cast(Drawn | None, view.seen)
     scans = isinstance(reader.model, Backbone) if reader.is_built else True
     title, bars_title = "what the outlined patch draws on", "share of |w| in each frame"
     if drawn is None:
         words = f"{_start(state, view)} {_not_yet(view, 1, 'its attention')}"
-        return Look(title, [], bars_title, words, pale=True, asks=True)
+        return FramesAndBars(title, [], bars_title, words, pale=True, asks=True)
     bars = [(f"frame {t}", float(share), percent(share)) for t, share in enumerate(drawn.per_frame)]
     t, h, w = (int(i) for i in np.unravel_index(int(np.abs(drawn.values).argmax()), view.grid))
     how = {"both": "both directions", "forward": "forward alone", "backward": "backward alone"}[state.direction]
@@ -149,18 +149,18 @@ def of_attention(state: State, view: View) -> Look:
         "own frame. Colour grows as the root of |w|."
     )
     told = np.array([f"w = {value:.2e}" for value in drawn.values])
-    return Look(
+    return FramesAndBars(
         title, bars, bars_title, words, chosen=state.frame, values=roots(drawn.values).round(3), told=told,
         scale=over_frames(), least=-1.0, pale=True, asks=True,
     )  # fmt: skip
 
 
-def of_memory(state: State, view: View) -> Look:
+def of_memory(state: State, view: View) -> FramesAndBars:
     drawn = cast(Drawn | None, view.seen)
     title, bars_title = "how much is left of the outlined patch", "left of it, by frame"
     if drawn is None:
         words = f"{_start(state, view)} {_not_yet(view, 1, 'what is left of a patch')}"
-        return Look(title, [], bars_title, words, pale=True, asks=True)
+        return FramesAndBars(title, [], bars_title, words, pale=True, asks=True)
     bars = [(f"frame {t}", float(share), percent(share)) for t, share in enumerate(drawn.per_frame)]
     near = min(drawn.token + 1, len(drawn.values) - 1) if state.direction != "backward" else max(drawn.token - 1, 0)
     which = {"both": "around it", "forward": "after it", "backward": "before it, as the scan from the end reads,"}
@@ -171,13 +171,13 @@ def of_memory(state: State, view: View) -> Look:
         f"{percent(drawn.per_frame[state.frame])} in the mean over its own frame."
     )
     told = np.array([f"{percent(value)} is left" for value in drawn.values])
-    return Look(
+    return FramesAndBars(
         title, bars, bars_title, words, chosen=state.frame, values=drawn.values.round(4), told=told, opacity=0.65,
         pale=True, asks=True,
     )  # fmt: skip
 
 
-LOOKS: Mapping[str, Callable[[State, View], Look]] = MappingProxyType(
+LOOKS: Mapping[str, Callable[[State, View], FramesAndBars]] = MappingProxyType(
     {
         "prediction": of_prediction,
         "tokens": of_tokens,

@@ -1,7 +1,6 @@
 """What a reader gives to the panel of their own video: films, checkpoints and models good and bad, and uploads."""
 
 import pickle
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from agreement import small_model
-from own_films import RIGHT, changes, finish, setting, tiny_timesformer, unchanged
+from own_films import RIGHT, changes, finish, kept, setting, tiny_timesformer, unchanged, uploaded
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -23,18 +22,6 @@ from vmamba_edu.recipes import Recipe, Trained
 from vmamba_edu.recipes.recipe import TABLES
 from vmamba_edu.training.checkpointing import save_checkpoint
 from vmamba_edu.video import write_video
-
-
-@pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("videos") / "right.mp4"
-    write_video(path, RIGHT, fps=10)
-    return path
-
-
-@pytest.fixture
-def panel() -> Any:
-    return panels.your_video(frame=1, row=0, column=0)
 
 
 @pytest.mark.parametrize(
@@ -247,15 +234,6 @@ def test_a_large_checkpoint_is_opened_in_the_background(panel: Any, run: Path, t
 
 
 # Uploads
-
-
-def uploaded(name: str, content: bytes) -> tuple[dict[str, Any], ...]:
-    now = datetime(2026, 1, 1, tzinfo=UTC)
-    return ({"name": name, "type": "video/mp4", "size": len(content), "content": content, "last_modified": now},)
-
-
-def kept(panel: Any) -> list[Path]:
-    return [path for path in Path(panel.upload.name).rglob("*") if path.is_file()]
 
 
 def test_an_uploaded_film_is_shown_and_kept_only_while_it_is_looked_at(panel: Any, file: Path) -> None:

@@ -21,14 +21,7 @@ from vmamba_edu.panels.computed.watched_videos import Watched
 from vmamba_edu.panels.parts.mosaic import Mosaic
 from vmamba_edu.panels.parts.video_looks import percent
 from vmamba_edu.recipes import classify, load_trained
-from vmamba_edu.video import clip_to_tensor, write_video
-
-
-@pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("videos") / "right.mp4"
-    write_video(path, RIGHT, fps=10)
-    return path
+from vmamba_edu.video import clip_to_tensor
 
 
 @pytest.fixture(scope="module")

@@ -14,19 +14,6 @@ from vmamba_edu.panels.computed import own_videos, watched_videos
 from vmamba_edu.panels.computed.own_videos import LOOKS, State, watch
 from vmamba_edu.panels.computed.readers_of_videos import FRESH, SHIPPED
 from vmamba_edu.panels.computed.watched_videos import Watched
-from vmamba_edu.video import write_video
-
-
-@pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("videos") / "right.mp4"
-    write_video(path, RIGHT, fps=10)
-    return path
-
-
-@pytest.fixture
-def panel() -> Any:
-    return panels.your_video(frame=1, row=0, column=0)
 
 
 @pytest.mark.parametrize("look", LOOKS[1:])
@@ -60,6 +47,14 @@ def test_a_control_changes_state_drawing_words_and_code(panel: Any, look: str, c
     panel.controls["look"].value = look
     changes(panel, setting(panel, control, value))
     assert getattr(panel.state, control) == value
+
+
+def test_the_names_of_bars_and_the_words_behind_them_are_kept_apart(panel: Any) -> None:
+    """A bar of next to nothing would leave "down under 0.01 %", in one line and one letter."""
+    assert any(share < 1e-3 for _, share, _ in panel.look.bars)
+    axis = panel.canvas.layout.yaxis2
+    assert axis.showline
+    assert axis.ticklabelstandoff > 3
 
 
 @pytest.mark.parametrize("look", LOOKS)
