@@ -15,7 +15,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,12 +66,19 @@ class OpenNotebook:
     Attributes:
         page: the playwright page, for everything that is not here.
         cells: the number of code cells.
+        end_kernel: ends the kernel; the page would be told that it has died.
         errors: what the browser's console reported as errors so far, and exceptions of the page.
     """
 
     page: Page
     cells: int
+    end_kernel: Callable[[], None]
     errors: list[str] = field(default_factory=list)
+
+    def close(self) -> None:
+        """Close the page, and end the kernel, which would otherwise live as long as JupyterLab."""
+        self.page.close()
+        self.end_kernel()
 
     def run_all(self, timeout_s: float = 120) -> None:
         """Run → Run All Cells, and wait until every code cell has its number.
@@ -139,10 +146,10 @@ class JupyterLab:
         cells = _copy_without_outputs(notebook, copy)
         path = copy.relative_to(self.root).as_posix()
         session = {"path": path, "name": notebook.name, "type": "notebook", "kernel": {"name": "python3"}}
-        self._post("api/sessions", session)
+        made = self._ask("POST", "api/sessions", session)
         page = browser.new_page(viewport={"width": viewport[0], "height": viewport[1]})
         page.set_default_timeout(1000 * ANSWER_S)
-        opened = OpenNotebook(page, cells)
+        opened = OpenNotebook(page, cells, lambda: self._ask("DELETE", f"api/sessions/{made['id']}"))
         page.on("console", lambda message: opened.errors.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: opened.errors.append(str(error)))
         page.goto(f"{self.url}doc/tree/{path}?token={self.token}", timeout=1000 * START_S)
@@ -152,11 +159,14 @@ class JupyterLab:
         expect(idle).to_be_visible(timeout=1000 * START_S)
         return opened
 
-    def _post(self, path: str, body: dict[str, Any]) -> None:
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """What JupyterLab's REST interface answers; None if nothing."""
         headers = {"Authorization": f"token {self.token}", "Content-Type": "application/json"}
-        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), headers, method="POST")
+        content = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, content, headers, method=method)
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        direct.open(request, timeout=START_S).close()
+        with direct.open(request, timeout=START_S) as answer:
+            return json.loads(answer.read() or "null")
 
 
 def _copy_without_outputs(notebook: Path, copy: Path) -> int:

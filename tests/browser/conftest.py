@@ -11,9 +11,9 @@
         lesson.page.screenshot(path=tmp_path / "lesson.png")
 
 See `jupyter_in_chromium.OpenNotebook` for the rest. A panel is opened by `open_panel(code)`: see `panel_in_chromium`.
-The notebook is copied, without outputs, into a JupyterLab that knows no other files, runs on its own port and is shared
-by the tests of one module. Do not use asyncio or nbclient in such a module: playwright's loop runs in the test's thread
-for as long as the module lasts.
+The notebook is copied, without outputs, into a JupyterLab with settings and a port of its own, which is shared by the
+tests of this folder. Do not use asyncio or nbclient here: playwright's loop runs in the test's thread until the last
+of them is over. (The folder is a package, so that pytest knows when that is.)
 """
 
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def chromium_browser() -> Iterator["Browser"]:
     """Headless Chromium; skips where it or playwright is missing."""
     pytest.importorskip("playwright", reason="needs playwright, which the extra [test] installs")
@@ -40,7 +40,7 @@ def chromium_browser() -> Iterator["Browser"]:
         yield browser
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def lab(chromium_browser: "Browser", tmp_path_factory: pytest.TempPathFactory) -> Iterator["JupyterLab"]:
     """A JupyterLab with settings, port and folder of its own."""
     from jupyter_in_chromium import jupyterlab
@@ -60,7 +60,7 @@ def open_notebook(chromium_browser: "Browser", lab: "JupyterLab") -> Iterator[Ca
 
     yield open_one
     for notebook in opened:
-        notebook.page.close()
+        notebook.close()
 
 
 @pytest.fixture(scope="module")
@@ -89,4 +89,4 @@ def open_panel(
 
     yield open_one
     for panel in opened:
-        panel.page.close()
+        panel.notebook.close()

@@ -19,7 +19,7 @@ def lesson(lab, chromium_browser, repository):
     opened = lab.open(chromium_browser, repository / "notebooks" / "00_first_light.ipynb", (1400, 1000))
     opened.run_all(timeout_s=180)
     yield opened
-    opened.page.close()
+    opened.close()
 
 
 def test_every_picture_is_drawn_and_has_its_words(lesson) -> None:

@@ -52,7 +52,7 @@ def notebook(lab, chromium_browser, tmp_path_factory):
     opened.page.evaluate(WATCH)
     opened.run_all()
     yield opened
-    opened.page.close()
+    opened.close()
 
 
 def test_the_curve_grows_while_the_model_trains(notebook) -> None:
