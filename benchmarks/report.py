@@ -32,8 +32,8 @@ def contents(folder: Path = RESULTS) -> dict[str, str]:
     """All tables by name, from the results in a folder; a sentence where a measurement is missing."""
     found: dict[str, str] = {}
     for device in FAST:
-        kinds = ("scan", "memory", "accuracy", "parts")
-        scan, memory, accuracy, parts = (load(f"{kind}-{device}", folder) for kind in kinds)
+        kinds = ("scan", "memory", "accuracy", "parts", "fresh_memory")
+        scan, memory, accuracy, parts, fresh = (load(f"{kind}-{device}", folder) for kind in kinds)
         makers: dict[str, tuple[Results | None, Callable[[Results], str]]] = {
             "machine": (scan, tables.machine_line),
             "peers": (scan, tables.peers_line),
@@ -46,6 +46,7 @@ def contents(folder: Path = RESULTS) -> dict[str, str]:
             "bidirectional": (scan, lambda r: tables.pair_table(r, "bidirectional", ("model",))),
             "limits": (scan, tables.limits_table),
             "parts": (parts, tables.parts_table),
+            "fresh-memory": (fresh, tables.fresh_memory_table),
             "skipped": (scan, tables.skipped_list),
             "goals": (scan, lambda r, memory=memory: tables.goals_table(r, memory)),
             "memory": (memory, lambda r: f"{tables.memory_table(r)}\n\n{tables.machine_line(r)}"),

@@ -187,6 +187,21 @@ def parts_table(results: Results) -> str:
     return table(["", "ms", "of the whole", "of the floor"], rows) + "\n\n" + machine_line(results)
 
 
+def fresh_memory_table(results: Results) -> str:
+    """The same calls on pages of the usual size, and on huge ones."""
+    rows = []
+    for floor in results["floors"]:
+        key, direction = floor["shape"], floor["direction"]
+        pair = [m for m in results["measurements"] if (m["shape"], m["direction"]) == (key, direction)]
+        row = [f"{shape_name(results, key)}, {direction}"]
+        for m in sorted(pair, key=lambda m: m["huge"]):
+            row += [number(m["ms"]), f"{m['faults']:,.0f}", ratio(m["ms"] / floor["floor"])]
+        rows.append(row)
+    columns = ("ms", "new pages", "of the floor")
+    head = ["", *columns, *(f"{column}, huge pages" for column in columns)]
+    return table(head, rows) + "\n\n" + machine_line(results)
+
+
 def skipped_list(results: Results) -> str:
     """What was not measured, one reason a line."""
     grouped: dict[str, list[str]] = {}
