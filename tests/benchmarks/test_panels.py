@@ -77,4 +77,4 @@ def test_what_misses_its_goal_is_marked():
     one = {**control, "controls": {"x": control}, "loading_s": 1, "first_view_s": 0.5, "stored_bytes": 49_999}
     machine = {"cpu": "a machine", "threads": 1, "load_before": 0.1, "date": "today"}
     row = benchmark.table({"machine": machine, "panels": {"trial": one}}).splitlines()[2]
-    assert row == "| `trial` | 2 | 20 ms | **60 ms** | x, 60 ms | 0.50 s | 50 KB |"
+    assert row == "| `trial` | 2 | 20 ms | **60 ms** | x, 60 ms | 0.50 s | 1.0 s | 50 KB |"
