@@ -15,6 +15,7 @@ depth = 2
 img_size = 32
 patch_size = 16
 num_frames = 4
+pos_embed_std = 0.3  # published: 0.02, with which it learns later
 drop_path_rate = 0.0
 
 [data]
