@@ -37,7 +37,8 @@ HUGE = {"THP_MEM_ALLOC_ENABLE": "1"}
 def measure(shape: Shape, direction: str, calls: int = CALLS) -> dict[str, float]:
     """The median of the calls in milliseconds, and the pages a call touches for the first time."""
     call = _call(shape, direction)
-    call(), call()  # compiled, and the C library has seen what is asked of it
+    for _ in range(2):  # compiled, and the C library has seen what is asked of it
+        call()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     seconds = [wall_seconds(call) for _ in range(calls)]
     faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
@@ -79,10 +80,8 @@ def main() -> None:
     floors = [{"shape": k, "direction": d} | machine.floor(known[k], d, limits) for k in SHAPES for d in DIRECTIONS]
     sizes = {key: {n: getattr(known[key], n) for n in ("dim", "length", "batch", "state")} for key in SHAPES}
     results = {"machine": about, "shapes": sizes, "measurements": records, "floors": floors}
-    (options.out or report.RESULTS / "fresh_memory-cpu.json").write_text(json.dumps(results, indent=1) + "\n")
+    report.save(results, "fresh_memory-cpu", options.out)
     print(tables.fresh_memory_table(results))
-    if not options.out:
-        report.write_readme()
 
 
 if __name__ == "__main__":

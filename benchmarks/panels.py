@@ -49,7 +49,7 @@ start = time.perf_counter()
 from vmamba_edu import panels
 make = getattr(panels, sys.argv[1])
 for name in late:
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(Exception):  # some come only with others; the panel loads them itself
         importlib.import_module(name)
 loaded, before = time.perf_counter(), set(sys.modules)
 panel = make()
@@ -124,15 +124,16 @@ def stored_bytes(panel: Any) -> int:
 
 def first_view(name: str, repeats: int = 3) -> tuple[float, float]:
     """Seconds to load the libraries and then to the first view: medians of fresh processes, after one that warms up."""
-    command = [sys.executable, "-c", FIRST_VIEW, name]
-    times, late = [], "[]"
-    for _ in range(1 + repeats):
-        done = subprocess.run(command, input=late, capture_output=True, text=True, check=True)
-        *seconds, imported = json.loads(done.stdout.splitlines()[-1])
-        times.append(seconds)
-        late = late if times[1:] else json.dumps(imported)
-    loading, viewing = zip(*times[1:], strict=True)
+    _, _, late = _opened(name, [])
+    loading, viewing, _ = zip(*(_opened(name, late) for _ in range(repeats)), strict=True)
     return statistics.median(loading), statistics.median(viewing)
+
+
+def _opened(name: str, late: list[str]) -> tuple[float, float, list[str]]:
+    """Of a fresh process: seconds to load the libraries, `late` among them, and to the view; what that still loaded."""
+    command = [sys.executable, "-c", FIRST_VIEW, name]
+    done = subprocess.run(command, input=json.dumps(late), capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def measure(name: str, repeats: int = 3, most: int = 12) -> dict[str, Any]:

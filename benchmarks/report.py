@@ -70,6 +70,13 @@ def write_readme(readme: Path = README, folder: Path = RESULTS) -> None:
     readme.write_text(filled(readme.read_text(), contents(folder)))
 
 
+def save(results: Results, name: str, out: Path | None = None) -> None:
+    """Results as JSON, to a file of one's own; or among the committed ones, and into the README."""
+    (out or RESULTS / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
+    if out is None:
+        write_readme()
+
+
 def is_current(readme: Path = README, folder: Path = RESULTS) -> bool:
     text = readme.read_text()
     return text == filled(text, contents(folder))

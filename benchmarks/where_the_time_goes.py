@@ -9,7 +9,6 @@ than the first cache, and Python's own work when the kernel has driven it out of
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -138,10 +137,8 @@ def main() -> None:
     options = parser.parse_args()
     about = machine.describe("cpu")
     results = {"machine": about | {"threads": 1}} | measure(shapes()[0])
-    (options.out or report.RESULTS / "parts-cpu.json").write_text(json.dumps(results, indent=1) + "\n")
+    report.save(results, "parts-cpu", options.out)
     print(tables.parts_table(results))
-    if not options.out:
-        report.write_readme()
 
 
 if __name__ == "__main__":

@@ -53,7 +53,8 @@ def test_every_committed_result_is_shown() -> None:
     shown = {found["name"] for found in report.MARKED.finditer(report.README.read_text())}
     for path in report.RESULTS.glob("*.json"):
         kind, device = path.stem.split("-")
-        first = {"scan": "forward", "memory": "memory", "accuracy": "accuracy"}.get(kind)
+        first = {"scan": "forward", "memory": "memory", "accuracy": "accuracy", "parts": "parts"}.get(kind)
+        first = "fresh-memory" if kind == "fresh_memory" else first
         if first is None:  # of other scripts, for other pages
             continue
         assert shown & {f"{first}-{device}", f"all-{device}"}, path.name
