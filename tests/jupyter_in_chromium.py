@@ -40,6 +40,8 @@ SETTINGS = {
 TRACEBACK = re.compile(r"Traceback \(most recent call last\)|^\w*Error: ", re.MULTILINE)
 # A busy machine is not a failure: 2 to 3 seconds are usual for a start, and a tenth of one for an answer of the page.
 START_S, ANSWER_S = 180, 60
+LOST_S = 3.0
+"""A request to run that nothing came of in this time was lost. Asked again sooner, a slow page runs cells twice."""
 
 
 def chromium() -> str | None:
@@ -88,13 +90,13 @@ class OpenNotebook:
             AssertionError: a cell raised; the message is its traceback.
         """
         deadline = time.monotonic() + timeout_s
-        self._ask_for_run_all()
+        asked = self._ask_for_run_all()
         while (done := self._prompts()) != self.cells:
             assert not self.tracebacks(), "\n".join(self.tracebacks())  # the cells after one that raises never run
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{done} of {self.cells} code cells had run after {timeout_s} s")
-            if done == 0 and self._pending() == 0:  # the request was lost
-                self._ask_for_run_all()
+            if done == 0 and self._pending() == 0 and time.monotonic() > asked + LOST_S:
+                asked = self._ask_for_run_all()
             self.page.wait_for_timeout(250)
         self.page.wait_for_timeout(250)  # the output of the last cell is drawn after its number
         assert not self.tracebacks(), "\n".join(self.tracebacks())
@@ -117,11 +119,13 @@ class OpenNotebook:
         slider.scroll_into_view_if_needed()
         slider.press(key)
 
-    def _ask_for_run_all(self) -> None:
+    def _ask_for_run_all(self) -> float:
+        """Returns when it was asked for."""
         dialog = self.page.locator("dialog.jp-Dialog")
         assert dialog.count() == 0, f"JupyterLab asks instead of running: {dialog.all_inner_texts()}"
         self.page.get_by_role("menuitem", name="Run", exact=True).click()
         self.page.locator('[data-command="runmenu:run-all"]').click()
+        return time.monotonic()
 
     def _prompts(self) -> int:
         prompts = self.page.locator(".jp-CodeCell .jp-InputArea-prompt").all_inner_texts()

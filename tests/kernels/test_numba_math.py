@@ -11,8 +11,8 @@ import pytest
 from numba import njit
 from vmamba_kernels import vector_math
 from vmamba_kernels.machine import TARGET, flush_denormals, restore_denormals
-from vmamba_kernels.vector_intrinsics import constant
-from vmamba_kernels.vector_memory import load, store
+from vmamba_kernels.vector_intrinsics import STATES, constant, lane_sums
+from vmamba_kernels.vector_memory import load, load_block, store
 
 EXPONENTIAL, SOFTPLUS, SIGMOID, SOFTPLUS_SLOPE = range(4)
 WIDER = {np.float32: np.float64, np.float64: np.longdouble}
@@ -173,3 +173,24 @@ def test_the_slope_of_softplus_from_its_value(dtype: type) -> None:
     ours = evaluate(SOFTPLUS_SLOPE, y.astype(dtype))
     assert np.max(np.abs(ours - truth) / truth) < 8 * np.finfo(dtype).eps
     assert np.all(ours[x > 20] == 1)
+
+
+@njit
+def sums_of_lanes(x, of_blocks, of_vectors):
+    for i in range(x.shape[0]):
+        store(of_blocks, (i,), lane_sums(load_block(x, (i,))))
+        for state in range(of_vectors.shape[1]):
+            store(of_vectors, (i, state), lane_sums(load(x, (i, state))))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_lanes_of_each_state_are_added(dtype) -> None:
+    """A one in each lane of each state by itself, and then whole numbers in all of them: each is counted once."""
+    lanes = TARGET.vector_bytes // np.dtype(dtype).itemsize
+    x = np.zeros((STATES * lanes, STATES, lanes), dtype)
+    x.reshape(STATES * lanes, -1)[np.diag_indices(STATES * lanes)] = 1  # one lane of one state at a time
+    x = np.concatenate([x, np.arange(STATES * lanes).reshape(1, STATES, lanes)]).astype(dtype)
+    of_blocks, of_vectors = (np.zeros((len(x), STATES), dtype) for _ in range(2))
+    sums_of_lanes(x, of_blocks, of_vectors)
+    np.testing.assert_array_equal(of_blocks, x.sum(2))
+    np.testing.assert_array_equal(of_vectors, x.sum(2))

@@ -1,7 +1,6 @@
 """What a reader gives to the panel of their own video: films, checkpoints and models good and bad, and uploads."""
 
 import pickle
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -250,19 +249,3 @@ def test_an_uploaded_film_is_shown_and_kept_only_while_it_is_looked_at(panel: An
     assert len(kept(panel)) == 1
     panel.controls["path"].value = ""
     assert kept(panel) == []
-
-
-def test_an_upload_that_is_no_video_is_told_and_not_kept(panel: Any, file: Path) -> None:
-    panel.upload.widget.value = uploaded("mine.mp4", file.read_bytes())
-    for name, content in (("noise.mp4", bytes(range(256)) * 10), ("empty.mp4", b"")):
-        said = unchanged(panel, partial(setattr, panel.upload.widget, "value", uploaded(name, content)))
-        assert name in said
-        assert [path.name for path in kept(panel)] == ["mine.mp4"]
-
-
-def test_nothing_is_left_of_an_upload_when_the_panel_is_closed(panel: Any, file: Path) -> None:
-    panel.upload.widget.value = uploaded("mine.mp4", file.read_bytes())
-    folder = Path(panel.upload.name)
-    assert folder.exists()
-    panel.close()
-    assert not folder.exists()
