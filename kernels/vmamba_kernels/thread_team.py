@@ -20,25 +20,29 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-START, NUMBER = "GOMP_parallel", "omp_get_thread_num"
+START, NUMBER, PAUSE = "GOMP_parallel", "omp_get_thread_num", "omp_pause_resource_all"
 """Of GNU's OpenMP; LLVM's and Intel's have functions of these names too."""
 
+SOFT = 1
+"""omp_pause_soft of OpenMP 5.0, §3.2.44: end the threads, keep the settings."""
 
-def find_runtime() -> bool:
-    """Make the functions of torch's OpenMP known to compiled code; whether there are any."""
+
+def find_runtime() -> dict[str, Any]:
+    """The functions of torch's OpenMP by name, made known to compiled code; none where there is no such runtime."""
     for library in Path(torch.__file__).parent.glob("lib/libtorch_cpu.*"):
         try:
             loaded = ctypes.CDLL(str(library))
-            addresses = [ctypes.cast(getattr(loaded, name), ctypes.c_void_p).value for name in (START, NUMBER)]
+            functions = {name: getattr(loaded, name) for name in (START, NUMBER, PAUSE)}
         except (OSError, AttributeError):
             continue
-        for name, address in zip((START, NUMBER), addresses, strict=True):
-            llvm.add_symbol(name, address)
-        return True
-    return False
+        for name, function in functions.items():
+            llvm.add_symbol(name, ctypes.cast(function, ctypes.c_void_p).value)
+        return functions
+    return {}
 
 
-HAS_RUNTIME = find_runtime()
+RUNTIME = find_runtime()
+HAS_RUNTIME = bool(RUNTIME)
 
 
 class Team:
@@ -53,6 +57,17 @@ class Team:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=Team.lost)
+
+
+def dismiss_team() -> bool:
+    """End the threads that the calling thread computes with; its next parallel operator starts new ones. Whether it did.
+
+    Every thread that computes has a team of its own, which stays when it has nothing to do. The runtime counts them
+    all, and once they are more than processors, none waits awake any more: each operator of any team then begins by
+    waking its threads, which takes a small one longer than its work. So a thread that leaves all computing to
+    another, for as long as that takes, lets its team go.
+    """
+    return Team.available and RUNTIME[PAUSE](SOFT) == 0
 
 
 @intrinsic

@@ -1,7 +1,9 @@
 """Training flushes denormals to zero; whoever calls it does not."""
 
+import psutil
 import pytest
 import torch
+from vmamba_kernels.thread_team import HAS_RUNTIME
 
 from vmamba_edu.training.denormals import run_flushing_denormals
 
@@ -34,6 +36,20 @@ def test_inside_they_are_zero_in_all_threads_and_outside_in_none(two_threads):
     assert run_flushing_denormals(lambda _: flushes(denormals)) == (True, True)
     assert flushes(denormals) == (False, False)
     assert not flushes_here()
+
+
+@pytest.mark.skipif(not HAS_RUNTIME, reason="torch computes without OpenMP here")
+def test_the_caller_keeps_no_threads_that_the_training_would_have_to_share_processors_with(two_threads):
+    """More threads than processors, and every operator begins by waking them: a small model's step took twice as long."""
+    values = torch.ones(1 << 20)
+
+    def number_of_threads() -> int:
+        values.sum()  # enough for torch to share out
+        return psutil.Process().num_threads()
+
+    before = number_of_threads()
+    assert run_flushing_denormals(lambda _: number_of_threads()) == before + 1  # that of the training itself
+    assert number_of_threads() == before
 
 
 def test_a_caller_who_flushes_goes_on_flushing():

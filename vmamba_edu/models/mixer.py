@@ -183,7 +183,7 @@ class Mixer(nn.Module):
         Source: Mamba algorithm 2, lines 1 to 4; the discretisation of line 5 belongs to the scan.
         """
         conv1d, x_proj, dt_proj, A_log, D = self.parameters_of(direction)
-        x, z = tokens.transpose(1, 2).chunk(2, dim=1)
+        x, z = (part.transpose(1, 2) for part in tokens.chunk(2, dim=-1))
         weight = rearrange(conv1d.weight, "inner 1 width -> inner width")
         # The associative engine computes scans only. Like the reference it can be differentiated any number of times.
         backend = "reference" if self.backend == "associative" else self.backend

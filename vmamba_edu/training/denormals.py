@@ -6,6 +6,7 @@ by microcode: a small VideoMamba trains ten times slower for them (measured: 0.8
 The mode belongs to a thread, and torch's worker threads take it over from the thread that starts them, and keep it. So
 setting and resetting it here would leave workers behind that flush for ever, or, had they been started before, workers
 that never do. Training therefore runs in a thread of its own, which gets workers of its own, and they end with it.
+The caller's workers end before it begins: together they would be more than there are processors, see `dismiss_team`.
 """
 
 import contextvars
@@ -15,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import torch
+from vmamba_kernels.thread_team import dismiss_team
 
 Result = TypeVar("Result")
 
@@ -33,6 +35,7 @@ def run_flushing_denormals(work: Callable[[threading.Event], Result]) -> Result:
         torch.set_flush_denormal(True)  # of this thread; returns False, and changes nothing, where it is not supported
         return work(interrupted)
 
+    dismiss_team()
     with ThreadPoolExecutor(1, "training") as thread:
         future = thread.submit(context.run, run)
         try:
