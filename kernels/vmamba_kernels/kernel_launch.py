@@ -39,8 +39,8 @@ def view(tensor: Tensor, dtype: torch.dtype, reverse: bool = False) -> np.ndarra
 
 @lru_cache(maxsize=64)
 def zeros(dtype: torch.dtype, *shape: int) -> np.ndarray:
-    """An array of zeros that takes the room of one, to be read only."""
-    return np.broadcast_to(np.zeros((), NUMPY[dtype]), shape)
+    """An array of zeros, to be read only. Of more than two axes, the first ones take no room."""
+    return np.broadcast_to(np.zeros(shape[-2:], NUMPY[dtype]), shape)
 
 
 def view_or_zeros(tensor: Tensor | None, dtype: torch.dtype, *shape: int, reverse: bool = False) -> np.ndarray:

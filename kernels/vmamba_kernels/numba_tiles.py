@@ -65,9 +65,13 @@ def write_tile(target, tile, batch, channel, channels, start, steps):
 def repeat_lanes(block, source, channel, channels):
     """block[n · lanes + i] = source[channel + i] for i < channels, for all n < STATES; other lanes become 0."""
     lanes = block.shape[0] // STATES
-    for n in range(block.shape[0]):
-        i = n % lanes
-        block[n] = source[channel + i] if i < channels else 0
+    if channels == lanes and source.strides[0] == source.itemsize:
+        for n in range(STATES):
+            store(block, (n * lanes,), load(source, (channel,)))
+        return
+    for n in range(STATES):
+        for i in range(lanes):
+            block[n * lanes + i] = source[channel + i] if i < channels else 0
 
 
 @part
@@ -80,21 +84,34 @@ def write_lanes(target, vector, channel, channels):
 @part
 def read_block(block, source, channel, channels):
     """block[s] holds source[channel + i, STATES s + n] in lane i of state n, and 0 where there is no such number."""
-    lanes = block.shape[1] // STATES
-    for s in range(block.shape[0]):
-        for n in range(STATES):
-            for i in range(lanes):
-                inside = i < channels and s * STATES + n < source.shape[1]
-                block[s, n * lanes + i] = source[channel + i, s * STATES + n] if inside else 0
+    lanes, states = block.shape[1] // STATES, source.shape[1]
+    turned = whole_squares(channels, states, lanes) if source.strides[1] == source.itemsize else 0
+    for n in range(0, turned, lanes):
+        row = n // STATES, n % STATES * lanes
+        copy_transposed(block, row, lanes * block.itemsize, source, (channel, n), source.strides[0])
+    for n in range(turned, block.shape[0] * STATES):
+        for i in range(lanes):
+            inside = i < channels and n < states
+            block[n // STATES, n % STATES * lanes + i] = source[channel + i, n] if inside else 0
 
 
 @part
 def write_block(target, block, channel, channels):
     """The inverse of read_block, for the channels and states that there are."""
-    lanes = block.shape[1] // STATES
-    for n in range(target.shape[1]):
+    lanes, states = block.shape[1] // STATES, target.shape[1]
+    turned = whole_squares(channels, states, lanes) if target.strides[1] == target.itemsize else 0
+    for n in range(0, turned, lanes):
+        row = n // STATES, n % STATES * lanes
+        copy_transposed(target, (channel, n), target.strides[0], block, row, lanes * block.itemsize)
+    for n in range(turned, states):
         for i in range(channels):
             target[channel + i, n] = block[n // STATES, n % STATES * lanes + i]
+
+
+@part
+def whole_squares(channels, states, lanes):
+    """How many states of a block can be transposed in registers: none if it lacks channels, else whole vectors of them."""
+    return states // lanes * lanes if channels == lanes else 0
 
 
 @part
