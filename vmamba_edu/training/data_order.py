@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from vmamba_edu.training.randomness import seeded
+from vmamba_edu.training.randomness import seed_everything, seeded, streams_kept
 
 Batch = dict[str, Any]
 Collate = Callable[[list], Mapping[str, Any]]
@@ -76,9 +76,16 @@ class SeededSamples(Dataset):
         self.seed = seed
 
     def __getitem__(self, place: Place) -> Any:
-        epoch, index = place
-        with seeded(self.seed, epoch, index):
-            return self.data[index]
+        return self.__getitems__([place])[0]
+
+    def __getitems__(self, places: list[Place]) -> list[Any]:
+        """The samples of a batch, which a loader asks for together: the streams of outside are put back once for all."""
+        with streams_kept():
+            return [self._draw(*place) for place in places]
+
+    def _draw(self, epoch: int, index: int) -> Any:
+        seed_everything(self.seed, epoch, index)
+        return self.data[index]
 
 
 @dataclass(frozen=True)

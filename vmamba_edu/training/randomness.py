@@ -45,12 +45,11 @@ def seed_everything(*place: int) -> None:
 
 
 @contextmanager
-def seeded(*place: int) -> Iterator[None]:
-    """Draw from a stream that belongs to this place; afterwards the streams of outside go on as if nothing was."""
-    # Not by `capture_random_state`: to turn thousands of numbers into plain ones for every sample takes long.
+def streams_kept() -> Iterator[None]:
+    """Whatever is seeded or drawn meanwhile, afterwards the generators go on as if nothing was."""
+    # Not by `capture_random_state`: to turn thousands of numbers into plain ones for every batch takes long.
     python, numpy, ours = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     on_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-    seed_everything(*place)
     try:
         yield
     finally:
@@ -59,3 +58,11 @@ def seeded(*place: int) -> Iterator[None]:
         torch.set_rng_state(ours)
         for number, on_gpu in enumerate(on_gpus):
             torch.cuda.set_rng_state(on_gpu, number)
+
+
+@contextmanager
+def seeded(*place: int) -> Iterator[None]:
+    """Draw from a stream that belongs to this place; afterwards the streams of outside go on as if nothing was."""
+    with streams_kept():
+        seed_everything(*place)
+        yield
