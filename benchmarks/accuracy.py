@@ -97,7 +97,7 @@ def main() -> None:
         out.write_text(json.dumps(results, indent=1) + "\n")
     print("\n\n".join(tables.accuracy_tables(results)))
     if not options.out and tuple(options.steps) == STEPS and tuple(options.lengths) == LENGTHS:
-        report.write_readme()
+        report.write_pages()
 
 
 if __name__ == "__main__":

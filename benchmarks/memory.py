@@ -149,7 +149,7 @@ def main() -> None:
         out.write_text(json.dumps(results, indent=1) + "\n")
     print("\n\n".join(tables.memory_tables(results)))
     if not options.out and not options.peers and options.shapes == SHAPES:
-        report.write_readme()
+        report.write_pages()
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
     python benchmarks/panels.py                          # every registered panel: some minutes
     python benchmarks/panels.py --panels masks scan_orders
     python benchmarks/panels.py --device cuda            # the same on a machine whose panels use its GPU
-    python benchmarks/panels.py --show                   # the table of what was measured last
 
 Run it on a machine that does nothing else: wall times are what is asked for, and the JSON says how busy it was before.
 
@@ -38,7 +37,8 @@ import numpy as np
 from comm.base_comm import BaseComm
 from jupyter_client.session import json_packer
 
-RESULTS = Path(__file__).parent / "results"
+from benchmarks import machine, report, tables
+
 GOALS = {"p95_s": 0.05, "first_view_s": 1.0, "stored_bytes": 50_000}
 QUIET_S = 0.25
 """A panel that has sent nothing for so long is done."""
@@ -164,51 +164,21 @@ def _summary(seconds: list[float]) -> dict[str, float]:
     }
 
 
-def table(results: Mapping[str, Any]) -> str:
-    """The results as Markdown; what misses its goal is marked."""
-    head = "| panel | changes | median | 95th percentile | slowest control | first view | libraries | stored |"
-    rows = [head, "|---|---:|---:|---:|---|---:|---:|---:|"]
-    for name, one in results["panels"].items():
-        slow = max(one["controls"], key=lambda field: one["controls"][field].get("p95_s", 0), default="")
-        at = f"{slow}, {1000 * one['controls'][slow]['p95_s']:.0f} ms" if slow else "–"
-        cells = [
-            f"{1000 * one['median_s']:.0f} ms" if "median_s" in one else "–",
-            _marked(one, "p95_s", f"{1000 * one['p95_s']:.0f} ms") if "p95_s" in one else "–",
-            at,
-            _marked(one, "first_view_s", f"{one['first_view_s']:.2f} s"),
-            f"{one['loading_s']:.1f} s",
-            _marked(one, "stored_bytes", f"{one['stored_bytes'] / 1000:.0f} KB"),
-        ]
-        rows.append(f"| `{name}` | {one['changes']} | {' | '.join(cells)} |")
-    machine = results["machine"]
-    where = f"{machine['cpu']}, {machine['threads']} threads, load {machine['load_before']} before, {machine['date']}"
-    return "\n".join([*rows, "", f"{where}. Bold: beyond the goal."])
-
-
-def _marked(one: Mapping[str, Any], name: str, words: str) -> str:
-    return f"**{words}**" if one[name] > GOALS[name] else words
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--panels", nargs="+", help="names; all that are registered if not given")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="what the machine is said to be")
     parser.add_argument("--repeats", type=int, default=3, help="fresh processes for the first view")
-    parser.add_argument("--show", action="store_true", help="only print the table of the last results")
     options = parser.parse_args()
-    path = RESULTS / f"panels-{options.device}.json"
-    if not options.show:
-        from benchmarks.machine import describe
-        from vmamba_edu.panels import PANELS
+    from vmamba_edu.panels import PANELS
 
-        results: dict[str, Any] = {"machine": describe(options.device), "goals": GOALS, "panels": {}}
-        if path.exists() and options.panels:  # the others stay
-            results["panels"] = json.loads(path.read_text())["panels"]
-        for name in options.panels or sorted(PANELS):
-            print(f"{name} …", flush=True)
-            results["panels"][name] = measure(name, options.repeats)
-            path.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
-    print(table(json.loads(path.read_text())))
+    known = report.load(f"panels-{options.device}") if options.panels else None  # the others stay
+    results = {"machine": machine.describe(options.device), "goals": GOALS, "panels": known["panels"] if known else {}}
+    for name in options.panels or sorted(PANELS):
+        print(f"{name} …", flush=True)
+        results["panels"][name] = measure(name, options.repeats)
+        report.save(results, f"panels-{options.device}")
+    print(tables.panels_table(results))
 
 
 if __name__ == "__main__":

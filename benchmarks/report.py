@@ -1,7 +1,7 @@
-"""The tables into kernels/README.md: no measured number stands there that was typed by hand.
+"""The tables into kernels/README.md and benchmarks/README.md: no measured number stands there that was typed by hand.
 
     python benchmarks/report.py           # write the tables anew from benchmarks/results/
-    python benchmarks/report.py --check   # say whether the README is what the results give
+    python benchmarks/report.py --check   # say whether the pages are what the results give
 
 A table stands between the markers <!-- table: NAME --> and <!-- end of table -->; `contents` knows the names.
 """
@@ -9,7 +9,7 @@ A table stands between the markers <!-- table: NAME --> and <!-- end of table --
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -19,7 +19,10 @@ from benchmarks.tables import FAST, Results
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-README = ROOT / "kernels" / "README.md"
+PAGES = (ROOT / "kernels" / "README.md", ROOT / "benchmarks" / "README.md")
+KINDS = ("scan", "memory", "accuracy", "parts", "fresh_memory", "training", "panels")
+"""Of results: each has a file for each device, and a script that writes it."""
+
 MARKED = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 
@@ -32,8 +35,7 @@ def contents(folder: Path = RESULTS) -> dict[str, str]:
     """All tables by name, from the results in a folder; a sentence where a measurement is missing."""
     found: dict[str, str] = {}
     for device in FAST:
-        kinds = ("scan", "memory", "accuracy", "parts", "fresh_memory")
-        scan, memory, accuracy, parts, fresh = (load(f"{kind}-{device}", folder) for kind in kinds)
+        scan, memory, accuracy, parts, fresh, training, panels = (load(f"{kind}-{device}", folder) for kind in KINDS)
         makers: dict[str, tuple[Results | None, Callable[[Results], str]]] = {
             "machine": (scan, tables.machine_line),
             "peers": (scan, tables.peers_line),
@@ -52,6 +54,8 @@ def contents(folder: Path = RESULTS) -> dict[str, str]:
             "memory": (memory, lambda r: f"{tables.memory_table(r)}\n\n{tables.machine_line(r)}"),
             "accuracy": (accuracy, lambda r: f"{tables.accuracy_table(r, 'y')}\n\n{tables.machine_line(r)}"),
             "accuracy-gradients": (accuracy, lambda r: tables.accuracy_table(r, "gradients")),
+            "training": (training, lambda r: f"{tables.training_table(r)}\n\n{tables.machine_line(r)}"),
+            "panels": (panels, lambda r: f"{tables.panels_table(r)}\n\n{tables.machine_line(r)}"),
         }
         lists = ((scan, tables.timing_tables), (memory, tables.memory_tables), (accuracy, tables.accuracy_tables))
         everything = [text for results, make in lists if results for text in make(results)]
@@ -66,25 +70,26 @@ def filled(text: str, by_name: dict[str, str]) -> str:
     return MARKED.sub(lambda found: f"{found[1]}{by_name[found['name']]}\n{found[3]}", text)
 
 
-def write_readme(readme: Path = README, folder: Path = RESULTS) -> None:
-    readme.write_text(filled(readme.read_text(), contents(folder)))
+def write_pages(pages: Iterable[Path] = PAGES, folder: Path = RESULTS) -> None:
+    for page in pages:
+        page.write_text(filled(page.read_text(), contents(folder)))
 
 
 def save(results: Results, name: str, out: Path | None = None) -> None:
-    """Results as JSON, to a file of one's own; or among the committed ones, and into the README."""
+    """Results as JSON, to a file of one's own; or among the committed ones, and into the pages."""
     (out or RESULTS / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
     if out is None:
-        write_readme()
+        write_pages()
 
 
-def is_current(readme: Path = README, folder: Path = RESULTS) -> bool:
-    text = readme.read_text()
-    return text == filled(text, contents(folder))
+def out_of_date(pages: Iterable[Path] = PAGES, folder: Path = RESULTS) -> list[Path]:
+    """The pages that are not what the results give."""
+    texts = {page: page.read_text() for page in pages}
+    return [page for page, text in texts.items() if text != filled(text, contents(folder))]
 
 
 if __name__ == "__main__":
     if "--check" in sys.argv:
-        sys.exit(
-            None if is_current() else "kernels/README.md is not what benchmarks/results gives: run benchmarks/report.py"
-        )
-    write_readme()
+        old = ", ".join(str(page.relative_to(ROOT)) for page in out_of_date())
+        sys.exit(f"{old}: not what benchmarks/results gives; run benchmarks/report.py" if old else None)
+    write_pages()

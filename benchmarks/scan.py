@@ -122,7 +122,7 @@ def main() -> None:
     results = run(peers, missing, chosen, tuple(options.operators), effort, options.device, out)
     print("\n\n".join(tables.timing_tables(results)))
     if complete and not options.out:
-        report.write_readme()
+        report.write_pages()
 
 
 if __name__ == "__main__":

@@ -306,3 +306,50 @@ def accuracy_table(results: Results, kind: str) -> str:
 
 def accuracy_tables(results: Results) -> list[str]:
     return [machine_line(results), accuracy_table(results, "y"), accuracy_table(results, "gradients")]
+
+
+# Tables of training and of panels, for benchmarks/README.md.
+
+TESTED = (0.95, 0.98)
+"""Shares of the test clips that a classifier is to be right about."""
+
+
+def training_table(results: Results) -> str:
+    """A row for each seed: when it was right for the first time about so many test clips, and how it ended."""
+    rows = []
+    for run in results["runs"]:
+        last = run["epochs"][-1]
+        cells = [_reached(run["epochs"], share) for share in TESTED]
+        pace = 1e3 * (last["wall"] - run["epochs"][0]["wall"]) / (last["step"] - run["epochs"][0]["step"])
+        rows.append([str(run["seed"]), *cells, f"{last['wall']:.0f} s", f"{100 * last['test']:.1f} %", number(pace)])
+    wanted = [f"{100 * share:.0f} % of test clips" for share in TESTED]
+    return table(["seed", *wanted, "whole training", "right then", "ms a step, all included"], rows)
+
+
+def _reached(epochs: list[dict[str, Any]], share: float) -> str:
+    first = next((epoch for epoch in epochs if epoch["test"] > share), None)
+    return f"{first['wall']:.0f} s" if first else "not reached"
+
+
+def panels_table(results: Results) -> str:
+    """What misses its goal is marked."""
+    rows = []
+    for name, one in results["panels"].items():
+        slow = max(one["controls"], key=lambda field: one["controls"][field].get("p95_s", 0), default="")
+        quick = "median_s" in one
+        cells = [
+            str(one["changes"]),
+            f"{1000 * one['median_s']:.0f} ms" if quick else NOT_MEASURED,
+            _marked(results, one, "p95_s", f"{1000 * one['p95_s']:.0f} ms") if quick else NOT_MEASURED,
+            f"{slow}, {1000 * one['controls'][slow]['p95_s']:.0f} ms" if slow else NOT_MEASURED,
+            _marked(results, one, "first_view_s", f"{one['first_view_s']:.2f} s"),
+            f"{one['loading_s']:.1f} s",
+            _marked(results, one, "stored_bytes", f"{one['stored_bytes'] / 1000:.0f} KB"),
+        ]
+        rows.append([f"`{name}`", *cells])
+    head = ["panel", "changes", "median", "95th percentile", "slowest control", "first view", "libraries", "stored"]
+    return table(head, rows)
+
+
+def _marked(results: Results, one: dict[str, Any], name: str, words: str) -> str:
+    return f"**{words}**" if one[name] > results["goals"][name] else words
