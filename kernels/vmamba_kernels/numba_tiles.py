@@ -110,7 +110,7 @@ def write_block(target, block, channel, channels):
 
 @part
 def whole_squares(channels, states, lanes):
-    """How many states of a block can be transposed in registers: none if it lacks channels, else whole vectors of them."""
+    """How many states of a block are transposed in registers: whole vectors of them, none if channels are missing."""
     return states // lanes * lanes if channels == lanes else 0
 
 

@@ -60,7 +60,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def dismiss_team() -> bool:
-    """End the threads that the calling thread computes with; its next parallel operator starts new ones. Whether it did.
+    """End the threads that the calling thread computes with, until its next parallel operator; whether that was done.
 
     Every thread that computes has a team of its own, which stays when it has nothing to do. The runtime counts them
     all, and once they are more than processors, none waits awake any more: each operator of any team then begins by
