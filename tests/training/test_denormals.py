@@ -40,7 +40,7 @@ def test_inside_they_are_zero_in_all_threads_and_outside_in_none(two_threads):
 
 @pytest.mark.skipif(not HAS_RUNTIME, reason="torch computes without OpenMP here")
 def test_the_caller_keeps_no_threads_that_the_training_would_have_to_share_processors_with(two_threads):
-    """With more threads than processors every operator begins by waking them: a small model's step took twice as long."""
+    """With more threads than processors every operator begins by waking them: a small step takes twice as long."""
     values = torch.ones(1 << 20)
 
     def number_of_threads() -> int:

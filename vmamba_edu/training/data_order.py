@@ -79,7 +79,7 @@ class SeededSamples(Dataset):
         return self.__getitems__([place])[0]
 
     def __getitems__(self, places: list[Place]) -> list[Any]:
-        """The samples of a batch, which a loader asks for together: what is outside is put back once for all of them."""
+        """The samples of a batch, which a loader asks for together: what is outside is put back once for all."""
         with streams_kept():
             return [self._draw(*place) for place in places]
 
