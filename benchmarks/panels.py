@@ -7,8 +7,10 @@
 Run it on a machine that does nothing else: wall times are what is asked for, and the JSON says how busy it was before.
 
 **Answer.** Each control of a panel is set to its values, one after the other, as a browser would set it. Counted is the
-time from there until the last message to the browser is packed as JSON, those of background threads and of debounced
-work included: a panel is done when nothing has come for a while. What the browser then needs to draw is not in it.
+time from there until the last message to the browser is packed as JSON, those of background threads included: a panel
+is done when nothing has come for a while. What the browser then needs to draw is not in it. Where the panel answers
+that something has to be done first, and puts it off until the control is left alone, the answer is that sentence; how
+long the view then takes, the wait included, is given beside it.
 
 **First view.** In a fresh process with libraries loaded: from calling the panel to its picture and its widget. Numba's
 cache is warm, since the same has run once before; that run also tells what the panel imports only when it is called.
@@ -28,7 +30,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -57,6 +59,13 @@ panel._repr_mimebundle_()
 took = time.perf_counter() - loaded
 print(json.dumps([loaded - start, took, [name for name in sys.modules if name not in before]]))
 """
+
+
+class Answer(NamedTuple):
+    """Seconds from a change to the view, or to the words that it takes longer, and then to the view."""
+
+    seconds: float
+    later: float | None = None
 
 
 class Listener:
@@ -92,11 +101,11 @@ def listening() -> Iterator[Listener]:
         comm.create_comm = usual
 
 
-def answers(panel: Any, listener: Listener, most: int = 12) -> dict[str, list[float]]:
-    """Seconds from each change to the last message of it, by control; at most so many changes each."""
+def answers(panel: Any, listener: Listener, most: int = 12) -> dict[str, list[Answer]]:
+    """What each change took, by control; at most so many changes each."""
     from vmamba_edu.panels.parts.playable import values_of
 
-    found: dict[str, list[float]] = {}
+    found: dict[str, list[Answer]] = {}
     for field, control in panel.controls.items():
         now = getattr(panel.state, field)
         try:
@@ -104,16 +113,19 @@ def answers(panel: Any, listener: Listener, most: int = 12) -> dict[str, list[fl
         except ValueError:  # a text field or a file: there is no list of values to go through
             continue
         chosen = [offered[int(at)] for at in np.linspace(0, len(offered) - 1, min(most, len(offered)))]
-        found[field] = [_answer(control, value, listener) for value in [*chosen, now]]
+        found[field] = [_answer(panel, control, value, listener) for value in [*chosen, now]]
     return found
 
 
-def _answer(control: Any, value: Any, listener: Listener) -> float:
+def _answer(panel: Any, control: Any, value: Any, listener: Listener) -> Answer:
     listener.wait_until_quiet(time.perf_counter() - QUIET_S)
     start = time.perf_counter()
     control.value = value
+    said = listener.last - start if panel.later.changes else None
+    panel.settle()
     listener.wait_until_quiet(start)
-    return max(listener.last - start, 0.0)
+    done = max(listener.last - start, 0.0)
+    return Answer(done) if said is None else Answer(said, done)
 
 
 def stored_bytes(panel: Any) -> int:
@@ -143,7 +155,7 @@ def measure(name: str, repeats: int = 3, most: int = 12) -> dict[str, Any]:
     with listening() as listener:
         panel = getattr(panels, name)()
         by_control = answers(panel, listener, most)
-    every = [seconds for some in by_control.values() for seconds in some]
+    every = [answer for some in by_control.values() for answer in some]
     loading, viewing = first_view(name, repeats)
     return {
         **_summary(every),
@@ -154,13 +166,16 @@ def measure(name: str, repeats: int = 3, most: int = 12) -> dict[str, Any]:
     }
 
 
-def _summary(seconds: list[float]) -> dict[str, float]:
-    if not seconds:
+def _summary(answers: list[Answer]) -> dict[str, float]:
+    if not answers:
         return {"changes": 0}
+    seconds, later = [one.seconds for one in answers], [one.later for one in answers if one.later is not None]
+    long = {"long": len(later), "later_s": float(np.median(later))} if later else {}
     return {
         "changes": len(seconds),
         "median_s": float(np.median(seconds)),
         "p95_s": float(np.quantile(seconds, 0.95)),
+        **long,
     }
 
 

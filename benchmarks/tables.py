@@ -342,12 +342,23 @@ def panels_table(results: Results) -> str:
             f"{1000 * one['median_s']:.0f} ms" if quick else NOT_MEASURED,
             _marked(results, one, "p95_s", f"{1000 * one['p95_s']:.0f} ms") if quick else NOT_MEASURED,
             f"{slow}, {1000 * one['controls'][slow]['p95_s']:.0f} ms" if slow else NOT_MEASURED,
+            f"{one['long']}, after {one['later_s']:.1f} s" if "long" in one else NOT_MEASURED,
             _marked(results, one, "first_view_s", f"{one['first_view_s']:.2f} s"),
             f"{one['loading_s']:.1f} s",
             _marked(results, one, "stored_bytes", f"{one['stored_bytes'] / 1000:.0f} KB"),
         ]
         rows.append([f"`{name}`", *cells])
-    head = ["panel", "changes", "median", "95th percentile", "slowest control", "first view", "libraries", "stored"]
+    head = [
+        "panel",
+        "changes",
+        "median",
+        "95th percentile",
+        "slowest control",
+        "put off",
+        "first view",
+        "libraries",
+        "stored",
+    ]
     return table(head, rows)
 
 

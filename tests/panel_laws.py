@@ -186,6 +186,7 @@ def turn(panel: Panel[Any, Any], control: str, value: Any) -> None:
     """
     sentence, drawn, copied = panel.caption.value, repr(drawing(panel)), panel.copy.text
     panel.controls[control].value = value
+    panel.settle()
     if hasattr(panel.state, control) and not control.startswith("own_"):
         assert getattr(panel.state, control) == panel.controls[control].value == value
     assert panel.caption.value == panel.html_sentence() != sentence, "the words did not change"

@@ -7,6 +7,14 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 BARS = (".barlayer path", "d")
 COLOURS = (".barlayer path", "style")
 
+# Notes what the panel says, and whether its drawing is pale, at every change of either.
+WATCH = """() => {
+  const whole = document.querySelector(".vmamba-panel"), seen = window.seen = [];
+  const drawing = whole.querySelector(".js-plotly-plot"), sentence = whole.querySelector(".vmamba-sentence");
+  const note = () => seen.push([sentence.innerText, Number(getComputedStyle(drawing).opacity) < 0.5]);
+  new MutationObserver(note).observe(whole, {subtree: true, childList: true, attributes: true, attributeFilter: ["class"]});
+}"""
+
 
 @pytest.fixture(scope="module")
 def panel(open_panel):
@@ -37,9 +45,13 @@ def test_a_click_on_a_bar_goes_to_its_stage(panel) -> None:
 
 
 def test_longer_clips_and_other_models_have_other_bars(panel) -> None:
+    panel.page.evaluate(WATCH)
     with panel.drawn_anew(*BARS):
         panel.press("frames", "ArrowRight")
     panel.says("videomamba_tiny, 8 frames of 64 × 64")
+    meanwhile = panel.page.evaluate("() => window.seen")
+    assert any(pale and "Counting videomamba_tiny …" in words for words, pale in meanwhile)
+    assert not panel.page.locator(".vmamba-busy").count()
     with panel.drawn_anew(*BARS):
         panel.choose("model", "vivit_2_base_16x2")
     panel.says("encoder.spatial.blocks.0, a Block, has")

@@ -126,6 +126,7 @@ def test_the_tree_goes_along_and_can_be_clicked(small):
     panel.tree.value = "layers.1.norm"
     assert panel.state.part == panel.controls["part"].value == "layers.1.norm"
     panel.controls["model"].value = "vit_tiny"
+    panel.settle()
     assert panel.tree.options == panel.controls["part"].options
     assert panel.tree.value == panel.state.part == "encoder.blocks.0"
 
@@ -142,12 +143,15 @@ def test_a_click_goes_to_the_stage(small):
 def test_another_model_shows_its_first_block_where_it_has_no_such_part(small):
     panel = small(part="layers.2.mixer")
     panel.controls["model"].value = "videomamba_small"
+    panel.settle()
     assert panel.state.part == "layers.2.mixer"
     panel.controls["model"].value = "vivit_2_base_16x2"
+    panel.settle()
     assert panel.state.part == panel.controls["part"].value == "encoder.spatial.blocks.0"
     assert panel.canvas.layout.xaxis3.ticktext[1] == "spatial 0"
     assert not panel.controls["frames"].disabled
     panel.controls["model"].value = "vit_tiny"
+    panel.settle()
     assert panel.controls["frames"].disabled
     assert "a picture of 64 × 64" in panel.sentence()
 
@@ -167,6 +171,7 @@ def test_a_clip_that_a_model_cannot_read_is_said_and_taken_back(small):
     panel = small(model="vivit_1_base_16x2", frames=3 + 1)
     panel.controls["frames"].options = (1, 4)
     panel.controls["frames"].value = 1
+    panel.settle()
     assert panel.state.frames == panel.controls["frames"].value == 4
     assert "frames: expected a multiple of tubelet_size = 2, got 1" in panel.caption.value
     assert "The view stays as it was" in panel.caption.value
@@ -175,6 +180,7 @@ def test_a_clip_that_a_model_cannot_read_is_said_and_taken_back(small):
 def test_another_model_brings_its_parts_along(small):
     panel = small()
     panel.controls["model"].value = "videomamba_image_tiny"
+    panel.settle()
     assert panel.controls["part"].options == small(model="videomamba_image_tiny").controls["part"].options
     assert len(panel.source.value) < 20_000  # it is stored with the notebook
 

@@ -1,8 +1,9 @@
 """Model anatomy: what every part of a registered model has, computes and keeps, and the code that it is."""
 
 import html
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import ipywidgets
@@ -15,8 +16,7 @@ from vmamba_edu.models import list_models
 from vmamba_edu.models.registry import MODELS
 from vmamba_edu.palette import BLUE, INK, VERMILLION
 from vmamba_edu.panels.base import Panel
-from vmamba_edu.panels.base import in_words as as_status
-from vmamba_edu.panels.computed.anatomy_parts import Anatomy, Part, anatomy_of, in_words
+from vmamba_edu.panels.computed.anatomy_parts import Anatomy, Part, anatomy_of, in_words, is_counted
 
 __all__ = ["ModelAnatomy", "State", "View", "compute"]
 
@@ -122,11 +122,15 @@ class ModelAnatomy(Panel[State, View]):
         self._follow()
         return ipywidgets.VBox([above, self.controls["part"], self.canvas, self.caption, below])
 
+    def long_work(self, state: Any) -> tuple[str, Callable[[], Any]] | None:
+        """To count a model that has not been counted."""
+        what = state.model, state.frames, state.size
+        return None if is_counted(*what) else (f"Counting {state.model}", partial(anatomy_of, *what))
+
     def show(self, **changes: Any) -> None:
         """As every panel; another model is counted first, and shows its first block if it has no such part."""
         new = {name: changes.get(name, getattr(self.state, name)) for name in ("model", "frames", "size")}
         if any(new[name] != getattr(self.state, name) for name in new):
-            self.caption.value = as_status(f"Counting {new['model']} …")
             anatomy = anatomy_of(new["model"], new["frames"], new["size"])
             if changes.get("part", self.state.part) not in anatomy.parts:
                 changes["part"] = first_block(anatomy)
@@ -150,7 +154,8 @@ class ModelAnatomy(Panel[State, View]):
                     several.options = options
             self.tree.value = self.state.part
             for name, control in self.controls.items():
-                control.value = getattr(self.state, name)
+                if name not in self.later.changes:  # the reader is still turning those
+                    control.value = getattr(self.state, name)
         finally:
             self.filling = False
         self.controls["frames"].disabled = not hasattr(MODELS[self.state.model], "num_frames")

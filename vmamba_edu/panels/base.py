@@ -11,8 +11,9 @@ import copy
 import html
 import io
 import math
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -25,6 +26,7 @@ from tqdm.auto import tqdm
 
 from vmamba_edu.panels.parts import claims, offline_page
 from vmamba_edu.panels.parts.browser_parts import CopyButton, FitWidth
+from vmamba_edu.panels.parts.later import Later
 from vmamba_edu.panels.parts.opening import opened
 from vmamba_edu.panels.parts.playable import labels_of, main_control, values_of
 
@@ -37,6 +39,7 @@ class Panel(ABC, Generic[S, V]):
 
     A subclass says what its `State` is, what `compute` makes of it, which controls change it, and how the result is
     drawn (`figure`), redrawn (`redraw`), printed (`picture`), said in words (`sentence`) and had again (`code`).
+    Where a change may take longer than an eye blinks, it says so beforehand (`long_work`).
     `claims` are the ids of the published claims that it lets a reader see (`parts.claims`): they stand in its foot.
     What a reader gives to its `__init__` is compared with the annotations there, see `parts.opening`.
     """
@@ -55,6 +58,8 @@ class Panel(ABC, Generic[S, V]):
     def __init__(self, state: S) -> None:
         self.state = state
         self.view = self.compute(state)
+        self.later = Later(self._prepare, self._turn)
+        self.drawing = threading.RLock()
         self.canvas = go.FigureWidget(self.figure())
         self.canvas._config = {"responsive": True, "displayModeBar": False}
         self.controls = self.make_controls()
@@ -97,6 +102,14 @@ class Panel(ABC, Generic[S, V]):
     @abstractmethod
     def code(self) -> str:
         """Python that reproduces the current view."""
+
+    def long_work(self, state: S) -> tuple[str, Callable[[], Any]] | None:
+        """What has to be done before `compute` is quick for a state: in words ("Counting a model"), and to be called.
+
+        None, the usual answer, where it is quick anyway. A control that asks for such a state is answered by the words
+        at once, and by the view when the reader has let go of the control and the work is done.
+        """
+        return None
 
     def lists(
         self, choices: Mapping[str, tuple[str, Sequence[tuple[str, Any]]]], width: str = "19em"
@@ -182,11 +195,14 @@ class Panel(ABC, Generic[S, V]):
             ValueError: the state does not allow the value; the view stays as it was.
         """
         state = replace(self.state, **changes)  # type: ignore[type-var]
-        self.view, self.state = self.compute(state), state
-        with self.canvas.batch_update():
-            self.redraw(self.canvas)
-        self.caption.value = self.html_sentence()
-        self.copy.text = self.code()
+        view = self.compute(state)
+        with self.drawing:
+            self.view, self.state = view, state
+            with self.canvas.batch_update():
+                self.redraw(self.canvas)
+            self.widget.remove_class("vmamba-busy")
+            self.caption.value = self.html_sentence()
+            self.copy.text = self.code()
 
     def _is_offered(self, field: str, control: Any) -> None:
         """Raise a ValueError where a control cannot stand at the state: ipywidgets would move it without a word."""
@@ -198,13 +214,43 @@ class Panel(ABC, Generic[S, V]):
 
     def _changed(self, change: Mapping[str, Any]) -> None:
         field = next(name for name, control in self.controls.items() if control is change["owner"])
-        if getattr(self.state, field) == change["new"]:
-            return
+        wanted = {**self.later.changes, field: change["new"]}
+        if all(getattr(self.state, name) == value for name, value in wanted.items()):
+            self._stop_waiting()
+        elif work := self._long_work(wanted):
+            self.widget.add_class("vmamba-busy")
+            self.caption.value = in_words(f"{work[0]} …")
+            self.later.ask(wanted)
+        else:
+            self._stop_waiting()
+            self._turn(wanted)
+
+    def _turn(self, changes: Mapping[str, Any]) -> None:
+        """Make the changes that controls ask for, or let the controls go back."""
         try:
-            self.show(**{field: change["new"]})
+            self.show(**changes)
         except ValueError as error:  # a reader who turns a knob gets a sentence, and the knob goes back
-            change["owner"].value = getattr(self.state, field)
+            for name in changes:
+                self.controls[name].value = getattr(self.state, name)
+            self.widget.remove_class("vmamba-busy")
             self.caption.value = in_words(f"{str(error).strip('.')}. The view stays as it was.")
+
+    def _long_work(self, changes: Mapping[str, Any]) -> tuple[str, Callable[[], Any]] | None:
+        return self.long_work(replace(self.state, **changes))  # type: ignore[type-var]
+
+    def _prepare(self, changes: Mapping[str, Any]) -> None:
+        if work := self._long_work(changes):
+            work[1]()
+
+    def _stop_waiting(self) -> None:
+        if self.later.changes:
+            self.later.drop()
+            self.widget.remove_class("vmamba-busy")
+            self.caption.value = self.html_sentence()
+
+    def settle(self) -> None:
+        """Wait until the view shows what the controls ask for."""
+        self.later.wait()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """The live widget, and beside it the picture and the sentence that a saved or exported notebook still shows."""

@@ -98,7 +98,9 @@ class Discretisation(Panel[State, View]):
 
     def redraw(self, canvas: go.FigureWidget) -> None:
         for trace, (_, changed) in zip(canvas.data, self._traces(), strict=True):
-            trace.update(changed)
+            for name in ("x", "y"):  # nothing else of a trace changes, and plotly looks long at all that it is given
+                if not np.array_equal(trace[name], changed[name]):
+                    trace[name] = changed[name]
         canvas.layout.yaxis.range = self._span()
 
     def _span(self) -> list[float]:

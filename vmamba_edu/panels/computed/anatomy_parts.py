@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
@@ -74,13 +73,33 @@ class Anatomy:
         return self.parts[""]
 
 
-@lru_cache(maxsize=64)
+_counted: dict[tuple[str, int, int], Anatomy] = {}
+MOST_COUNTED = 64
+
+
+def is_counted(name: str, frames: int, size: int) -> bool:
+    """Whether `anatomy_of` has the answer already; counting takes longer than a reader should wait for."""
+    return (name, frames, size) in _counted
+
+
 def anatomy_of(name: str, frames: int, size: int) -> Anatomy:
     """The anatomy of a registered model for clips of so many frames of size × size pixels; a picture has no frames.
+
+    The last MOST_COUNTED answers are kept.
 
     Raises:
         ValueError: there is no such model, or it cannot read such clips.
     """
+    key = name, frames, size
+    if key not in _counted:
+        anatomy = _count(*key)
+        while len(_counted) >= MOST_COUNTED:
+            del _counted[next(iter(_counted))]
+        _counted[key] = anatomy
+    return _counted[key]
+
+
+def _count(name: str, frames: int, size: int) -> Anatomy:
     one_of("model", name, MODELS)
     within("frames", frames, 1, MOST_FRAMES)
     within("size", size, 1, MOST_PIXELS)

@@ -71,8 +71,8 @@ def compute(state: State) -> View:
     steps, y, poles = _respond(A, state.signal, np.array([state.delta]))
     _, all_y, _ = _respond(A, state.signal, DELTAS)
     largest = float(np.abs(exact).max())
-    errors = {rule: _errors(A, state.signal, DELTAS, all_y[rule], largest) for rule in RULES}
-    error = {rule: float(_errors(A, state.signal, np.array([state.delta]), y[rule], largest)[0]) for rule in RULES}
+    errors = _errors(A, state.signal, DELTAS, all_y, largest)
+    error = _errors(A, state.signal, np.array([state.delta]), y, largest)
     limits = {rule: float(stability_limit(rule, A)[0]) for rule in RULES}
     return View(
         time,
@@ -81,7 +81,7 @@ def compute(state: State) -> View:
         {rule: y[rule][0] for rule in RULES},
         {rule: complex(poles[rule][0]) for rule in RULES},
         errors,
-        error,
+        {rule: float(error[rule][0]) for rule in RULES},
         limits,
     )
 
@@ -139,10 +139,18 @@ def times(signal: str, deltas: np.ndarray, count: int) -> np.ndarray:
     return deltas[:, None] * (np.arange(count) + (signal != "pulse"))
 
 
-def _errors(A: Tensor, signal: str, deltas: np.ndarray, y: np.ndarray, largest: float) -> np.ndarray:
-    """The largest error of each step size within the duration, measured by the largest output in continuous time."""
-    when = times(signal, deltas, y.shape[1])
-    truth = continuous(A, signal, when.ravel()).reshape(when.shape)
+def _errors(
+    A: Tensor, signal: str, deltas: np.ndarray, y: Mapping[str, np.ndarray], largest: float
+) -> dict[str, np.ndarray]:
+    """Of each rule the largest error of each step size within the duration, measured by the largest output in
+    continuous time."""
+    when = times(signal, deltas, next(iter(y.values())).shape[1])
+    inside = when <= DURATION * (1 + 1e-12)
+    truth = np.zeros_like(when)
+    truth[inside] = continuous(A, signal, when[inside])
+    errors = {}
     with np.errstate(over="ignore", invalid="ignore"):
-        apart = np.where(when <= DURATION * (1 + 1e-12), np.abs(y - truth), 0)
-    return np.nan_to_num(apart, nan=np.inf).max(axis=1) / largest
+        for rule, outputs in y.items():
+            apart = np.where(inside, np.abs(outputs - truth), 0)
+            errors[rule] = np.nan_to_num(apart, nan=np.inf).max(axis=1) / largest
+    return errors

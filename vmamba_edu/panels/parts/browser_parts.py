@@ -73,10 +73,11 @@ FOCUS = """
   outline-offset: 2px;
 }
 .vmamba-panel .vmamba-copy { margin: 2px; }
+.vmamba-busy .js-plotly-plot { opacity: 0.35; }
 """
 """Whoever works by keyboard sees where they are: themes of JupyterLab hide it on some of these.
 
-And the button that copies stands in line with the controls beside it.
+The button that copies stands in line with the controls beside it. And what is soon to be another drawing is pale.
 """
 
 

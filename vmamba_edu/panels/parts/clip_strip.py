@@ -66,9 +66,12 @@ class ClipStrip:
         figure.update_yaxes(range=[self.size[0] - 0.5, -0.5], scaleanchor="x", **bare)
         if self.frames is None:
             return
-        for x, y, frame in zip(*self.corner(np.arange(len(self.frames))), self.frames, strict=True):
-            corner = {"x": int(x) - 0.5, "y": int(y) - 0.5, "sizex": width, "sizey": height}
-            figure.add_layout_image(source=as_png(frame), sizing="stretch", layer="below", xref="x", yref="y", **corner)
+        look = {"sizing": "stretch", "layer": "below", "xref": "x", "yref": "y", "sizex": width, "sizey": height}
+        corners = zip(*self.corner(np.arange(len(self.frames))), self.frames, strict=True)
+        # All at once: plotly goes through all that there are for each one that is added.
+        figure.layout.images = [
+            {"source": as_png(frame), "x": int(x) - 0.5, "y": int(y) - 0.5, **look} for x, y, frame in corners
+        ]
 
 
 def as_png(frame: np.ndarray) -> str:
