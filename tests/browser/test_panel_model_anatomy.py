@@ -12,7 +12,7 @@ WATCH = """() => {
   const whole = document.querySelector(".vmamba-panel"), seen = window.seen = [];
   const drawing = whole.querySelector(".js-plotly-plot"), sentence = whole.querySelector(".vmamba-sentence");
   const note = () => seen.push([sentence.innerText, Number(getComputedStyle(drawing).opacity) < 0.5]);
-  new MutationObserver(note).observe(whole, {subtree: true, childList: true, attributes: true, attributeFilter: ["class"]});
+  new MutationObserver(note).observe(whole, {subtree: true, childList: true, attributeFilter: ["class"]});
 }"""
 
 
