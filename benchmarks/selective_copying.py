@@ -80,7 +80,6 @@ def measure(task: CopyingTask, seeds: Sequence[int], steps: int, test: int) -> d
 
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
-    torch.set_num_threads(1)
     found = measure(CopyingTask(), options.seeds, options.steps, options.test)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(found, indent=1) + "\n")
@@ -93,4 +92,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 if __name__ == "__main__":
     torch.set_flush_denormal(True)
+    torch.set_num_threads(1)
     main()

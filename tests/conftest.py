@@ -42,6 +42,16 @@ def repository() -> Path:
     return Path(__file__).parents[1]
 
 
+@pytest.fixture(autouse=True)
+def as_many_threads_as_before() -> Iterator[None]:
+    """A test that leaves torch with more threads would slow down all that come after it: they share processors."""
+    before = torch.get_num_threads()
+    yield
+    after = torch.get_num_threads()
+    torch.set_num_threads(before)
+    assert after == before
+
+
 class LessonsRunAsReadersRunThem:
     """A reader's kernel knows nothing of the tests' Triton mode, so a lesson must not be run with it."""
 

@@ -1,8 +1,8 @@
 """Training flushes denormals to zero; whoever calls it does not."""
 
-import psutil
 import pytest
 import torch
+from numba_scans import run_python
 from vmamba_kernels.thread_team import HAS_RUNTIME
 
 from vmamba_edu.training.denormals import run_flushing_denormals
@@ -39,17 +39,20 @@ def test_inside_they_are_zero_in_all_threads_and_outside_in_none(two_threads):
 
 
 @pytest.mark.skipif(not HAS_RUNTIME, reason="torch computes without OpenMP here")
-def test_the_caller_keeps_no_threads_that_the_training_would_have_to_share_processors_with(two_threads):
+def test_the_caller_keeps_no_threads_that_the_training_would_have_to_share_processors_with():
     """With more threads than processors every operator begins by waking them: a small step takes twice as long."""
-    values = torch.ones(1 << 20)
+    run_python("""
+import psutil, torch
+from vmamba_edu.training.denormals import run_flushing_denormals
+torch.set_num_threads(2)
 
-    def number_of_threads() -> int:
-        values.sum()  # enough for torch to share out
-        return psutil.Process().num_threads()
+def number_of_threads():
+    torch.ones(1 << 20).sum()  # enough for torch to share out
+    return psutil.Process().num_threads()
 
-    before = number_of_threads()
-    assert run_flushing_denormals(lambda _: number_of_threads()) == before + 1  # that of the training itself
-    assert number_of_threads() == before
+before = number_of_threads()
+assert run_flushing_denormals(lambda _: number_of_threads()) == before + 1  # that of the training itself
+""")
 
 
 def test_a_caller_who_flushes_goes_on_flushing():
