@@ -1,7 +1,7 @@
 """Model anatomy: what every part of a registered model has, computes and keeps, and the code that it is."""
 
 import html
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -122,20 +122,25 @@ class ModelAnatomy(Panel[State, View]):
         self._follow()
         return ipywidgets.VBox([above, self.controls["part"], self.canvas, self.caption, below])
 
-    def long_work(self, state: Any) -> tuple[str, Callable[[], Any]] | None:
+    def long_work(self, changes: Mapping[str, Any]) -> tuple[str, Callable[[], Any]] | None:
         """To count a model that has not been counted."""
-        what = state.model, state.frames, state.size
-        return None if is_counted(*what) else (f"Counting {state.model}", partial(anatomy_of, *what))
+        model, frames, size = self._clip_with(changes)
+        count = partial(anatomy_of, model, frames, size)
+        return None if is_counted(model, frames, size) else (f"Counting {model}", count)
 
     def show(self, **changes: Any) -> None:
         """As every panel; another model is counted first, and shows its first block if it has no such part."""
-        new = {name: changes.get(name, getattr(self.state, name)) for name in ("model", "frames", "size")}
-        if any(new[name] != getattr(self.state, name) for name in new):
-            anatomy = anatomy_of(new["model"], new["frames"], new["size"])
+        if (new := self._clip_with(changes)) != self._clip_with({}):
+            anatomy = anatomy_of(*new)
             if changes.get("part", self.state.part) not in anatomy.parts:
                 changes["part"] = first_block(anatomy)
         super().show(**changes)
         self._follow()
+
+    def _clip_with(self, changes: Mapping[str, Any]) -> tuple[str, int, int]:
+        """Which model and clips are counted after these changes."""
+        model, frames, size = (changes.get(name, getattr(self.state, name)) for name in ("model", "frames", "size"))
+        return model, frames, size
 
     def _changed(self, change: Any) -> None:
         if not self.filling:  # a list that gets other options chooses one by itself

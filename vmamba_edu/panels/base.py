@@ -103,11 +103,11 @@ class Panel(ABC, Generic[S, V]):
     def code(self) -> str:
         """Python that reproduces the current view."""
 
-    def long_work(self, state: S) -> tuple[str, Callable[[], Any]] | None:
-        """What has to be done before `compute` is quick for a state: in words ("Counting a model"), and to be called.
+    def long_work(self, changes: Mapping[str, Any]) -> tuple[str, Callable[[], Any]] | None:
+        """What has to be done before `show` is quick with these changes: in words ("Counting a model"), and to call.
 
-        None, the usual answer, where it is quick anyway. A control that asks for such a state is answered by the words
-        at once, and by the view when the reader has let go of the control and the work is done.
+        None, the usual answer, where it is quick anyway. A control that asks for more is answered by the words at once,
+        and by the view when the reader has let go of the control and the work is done.
         """
         return None
 
@@ -217,7 +217,7 @@ class Panel(ABC, Generic[S, V]):
         wanted = {**self.later.changes, field: change["new"]}
         if all(getattr(self.state, name) == value for name, value in wanted.items()):
             self._stop_waiting()
-        elif work := self._long_work(wanted):
+        elif work := self.long_work(wanted):
             self.widget.add_class("vmamba-busy")
             self.caption.value = in_words(f"{work[0]} …")
             self.later.ask(wanted)
@@ -235,11 +235,8 @@ class Panel(ABC, Generic[S, V]):
             self.widget.remove_class("vmamba-busy")
             self.caption.value = in_words(f"{str(error).strip('.')}. The view stays as it was.")
 
-    def _long_work(self, changes: Mapping[str, Any]) -> tuple[str, Callable[[], Any]] | None:
-        return self.long_work(replace(self.state, **changes))  # type: ignore[type-var]
-
     def _prepare(self, changes: Mapping[str, Any]) -> None:
-        if work := self._long_work(changes):
+        if work := self.long_work(changes):
             work[1]()
 
     def _stop_waiting(self) -> None:
