@@ -20,7 +20,7 @@ from typing import Any
 from numba import njit
 
 from vmamba_kernels.machine import TARGET
-from vmamba_kernels.thread_team import HAS_RUNTIME
+from vmamba_kernels.openmp_runtime import HAS_RUNTIME
 
 SOURCES = (
     "kernel_compilation.py",

@@ -17,8 +17,8 @@ from numba.np.numpy_support import from_dtype
 from torch import Tensor
 
 from vmamba_kernels.machine import TARGET
+from vmamba_kernels.openmp_runtime import Team
 from vmamba_kernels.thread_pool import run_together
-from vmamba_kernels.thread_team import Team
 
 NUMPY: dict[torch.dtype, np.dtype[Any]] = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
 

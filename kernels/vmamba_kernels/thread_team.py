@@ -4,70 +4,23 @@ torch computes with a team of OpenMP threads. Between two operators they stay aw
 its own, watching for the next. Threads of our own would be woken up first, and then have to share the processors with
 torch's. So the kernels call the same runtime for the same team: two microseconds, and Python is not asked.
 
-The runtime is the one that torch has brought. Where there is none, and in a forked child, which has a copy of the
-runtime but none of its threads, a kernel is started from thread_pool.py instead, once for each thread.
+The runtime is the one that torch has brought, see openmp_runtime.py. Where there is none, and in a forked child, which
+has none of its threads, a kernel is started from thread_pool.py instead, once for each thread.
 """
 
 import ctypes
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import llvmlite.binding as llvm
-import torch
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-START, NUMBER, PAUSE = "GOMP_parallel", "omp_get_thread_num", "omp_pause_resource_all"
-"""Of GNU's OpenMP; LLVM's and Intel's have functions of these names too."""
+from vmamba_kernels.openmp_runtime import HAS_RUNTIME, NUMBER, RUNTIME, START
 
-SOFT = 1
-"""omp_pause_soft of OpenMP 5.0, §3.2.44: end the threads, keep the settings."""
-
-
-def find_runtime() -> dict[str, Any]:
-    """The functions of torch's OpenMP by name, made known to compiled code; none where there is no such runtime."""
-    for library in Path(torch.__file__).parent.glob("lib/libtorch_cpu.*"):
-        try:
-            loaded = ctypes.CDLL(str(library))
-            functions = {name: getattr(loaded, name) for name in (START, NUMBER, PAUSE)}
-        except (OSError, AttributeError):
-            continue
-        for name, function in functions.items():
-            llvm.add_symbol(name, ctypes.cast(function, ctypes.c_void_p).value)
-        return functions
-    return {}
-
-
-RUNTIME = find_runtime()
-HAS_RUNTIME = bool(RUNTIME)
-
-
-class Team:
-    """Whether this process may use the runtime's threads."""
-
-    available = HAS_RUNTIME
-
-    @classmethod
-    def lost(cls) -> None:
-        cls.available = False
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=Team.lost)
-
-
-def dismiss_team() -> bool:
-    """End the threads that the calling thread computes with, until its next parallel operator; whether that was done.
-
-    Every thread that computes has a team of its own, which stays when it has nothing to do. The runtime counts them
-    all, and once they are more than processors, none waits awake any more: each operator of any team then begins by
-    waking its threads, which takes a small one longer than its work. So a thread that leaves all computing to
-    another, for as long as that takes, lets its team go.
-    """
-    return Team.available and RUNTIME[PAUSE](SOFT) == 0
+for _name, _function in RUNTIME.items():  # so that compiled code finds them
+    llvm.add_symbol(_name, ctypes.cast(_function, ctypes.c_void_p).value)
 
 
 @intrinsic

@@ -140,7 +140,8 @@ TEAM = """
 import numpy as np
 from numba import njit
 from vmamba_kernels.kernel_compilation import part
-from vmamba_kernels.thread_team import HAS_RUNTIME, on_team
+from vmamba_kernels.openmp_runtime import HAS_RUNTIME
+from vmamba_kernels.thread_team import on_team
 
 @part
 def multiply(thread, a, b, product, calls):

@@ -73,8 +73,10 @@ def test_another_part_can_be_looked_at_meanwhile(panel: Any) -> None:
     panel.controls["frames"].value = 8
     panel.tree.value = "layers.1"
     assert (panel.state.part, panel.state.frames, panel.controls["frames"].value) == ("layers.1", 4, 8)
+    assert BUSY in panel.widget._dom_classes
     panel.settle()
     assert (panel.state.part, panel.state.frames) == ("layers.1", 8)
+    assert BUSY not in panel.widget._dom_classes
 
 
 def test_what_cannot_be_counted_is_said_and_every_knob_goes_back(panel: Any) -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from numba_scans import run_python
-from vmamba_kernels.thread_team import HAS_RUNTIME
+from vmamba_kernels.openmp_runtime import HAS_RUNTIME
 
 from vmamba_edu.training.denormals import run_flushing_denormals
 

@@ -200,7 +200,6 @@ class Panel(ABC, Generic[S, V]):
             self.view, self.state = view, state
             with self.canvas.batch_update():
                 self.redraw(self.canvas)
-            self.widget.remove_class("vmamba-busy")
             self.caption.value = self.html_sentence()
             self.copy.text = self.code()
 
@@ -232,8 +231,9 @@ class Panel(ABC, Generic[S, V]):
         except ValueError as error:  # a reader who turns a knob gets a sentence, and the knob goes back
             for name in changes:
                 self.controls[name].value = getattr(self.state, name)
-            self.widget.remove_class("vmamba-busy")
             self.caption.value = in_words(f"{str(error).strip('.')}. The view stays as it was.")
+        finally:
+            self.widget.remove_class("vmamba-busy")
 
     def _prepare(self, changes: Mapping[str, Any]) -> None:
         if work := self.long_work(changes):

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import torch
-from vmamba_kernels.thread_team import dismiss_team
+from vmamba_kernels.openmp_runtime import dismiss_team
 
 Result = TypeVar("Result")
 

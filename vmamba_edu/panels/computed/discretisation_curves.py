@@ -142,8 +142,7 @@ def times(signal: str, deltas: np.ndarray, count: int) -> np.ndarray:
 def _errors(
     A: Tensor, signal: str, deltas: np.ndarray, y: Mapping[str, np.ndarray], largest: float
 ) -> dict[str, np.ndarray]:
-    """Of each rule the largest error of each step size within the duration, measured by the largest output in
-    continuous time."""
+    """Of each rule the largest error of each step size within the duration, as a share of the largest true output."""
     when = times(signal, deltas, next(iter(y.values())).shape[1])
     inside = when <= DURATION * (1 + 1e-12)
     truth = np.zeros_like(when)

@@ -13,7 +13,7 @@ class Later:
     """The last of several changes: who runs through the values of a knob waits for one of them, not for all.
 
     Args:
-        prepare: the long part, in the thread; it may raise a ValueError, which `make` will meet again.
+        prepare: the long part, in the thread; what it raises, `make` will meet again.
         make: makes the changes, in the thread, unless others have come meanwhile.
 
     `changes` is what is still to be made, empty most of the time.
@@ -47,7 +47,7 @@ class Later:
     def _run(self, changes: Mapping[str, Any]) -> None:
         with self.turn:  # two long things side by side would both take longer
             if changes is self.changes:
-                with contextlib.suppress(ValueError):
+                with contextlib.suppress(Exception):
                     self.prepare(changes)
         if changes is self.changes:
             self.changes = {}
