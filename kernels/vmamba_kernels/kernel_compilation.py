@@ -31,6 +31,7 @@ SOURCES = (
     "numba_scan_backward.py",
     "numba_sums.py",
     "numba_tiles.py",
+    "openmp_runtime.py",
     "thread_team.py",
     "vector_intrinsics.py",
     "vector_math.py",

@@ -11,6 +11,7 @@ import pytest
 from benchmarks import panels as benchmark
 from benchmarks import tables
 from vmamba_edu import panels
+from vmamba_edu.panels.computed import anatomy_parts
 from vmamba_edu.panels.parts.later import STILL_S
 
 LATE_S = 0.1
@@ -52,7 +53,8 @@ def test_a_message_that_a_thread_sends_later_counts():
     assert min(found["x"]).seconds >= LATE_S
 
 
-def test_what_is_put_off_is_answered_by_words_and_counted_apart():
+def test_what_is_put_off_is_answered_by_words_and_counted_apart(monkeypatch):
+    monkeypatch.setattr(anatomy_parts, "_counted", {})  # whatever other tests have counted
     with benchmark.listening() as listener:
         panel = panels.model_anatomy(model="vit_tiny", size=64)
         found = benchmark.answers(panel, listener, most=2)["size"]
