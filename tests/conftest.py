@@ -2,9 +2,10 @@
 
 import os
 
-WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-# Several pytest processes with a full set of torch threads each would only be in each other's way.
-os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // WORKERS)))
+# Several pytest processes with a full set of torch threads each would only be in each other's way. (Not in the process
+# that starts them: they would inherit its number.)
+if WORKERS := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(WORKERS))))
 
 import torch  # noqa: E402  (does not import triton)
 
