@@ -7,7 +7,7 @@ import os
 if WORKERS := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(WORKERS))))
 
-import torch  # noqa: E402  (does not import triton)
+import torch
 
 # Triton decides at import between compiling and interpreting, once a process. Without a GPU the tests interpret.
 INTERPRET_TRITON = not torch.cuda.is_available()
