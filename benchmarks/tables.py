@@ -76,13 +76,15 @@ def machine_line(results: Results) -> str:
     m = results["machine"]
     busy = ""
     if "load_after" in m:  # of a run that measures times
-        busy = f" Load of the machine {m['load_before']} before and {m['load_after']} after"
-        busy += f"; other programs kept {m['others']:.2f} processors busy." if "others" in m else "."
-        if too_busy(results):
-            busy += " **That is too much for times of the wall clock to be compared; those in CPU time can be.**"
+        busy = f" Load of the machine {m['load_before']} before and {m['load_after']} after."
+    if "others" in m:
+        busy += f" Other programs kept {m['others']:.2f} processors busy."
+    if "load_after" in m and too_busy(results):
+        busy += " **That is too much for times of the wall clock to be compared; those in CPU time can be.**"
+    threads = f"{m['threads']} thread{'' if m['threads'] == 1 else 's'}"
     gpu = f"{m['gpu']} (CUDA {m['cuda']}), " if "gpu" in m else ""
     return (
-        f"{m['date']}. {gpu}{m['cpu']}, {m['threads']} threads, {m['memory_gb']} GB, {m['system']}; "
+        f"{m['date']}. {gpu}{m['cpu']}, {threads}, {m['memory_gb']} GB, {m['system']}; "
         f"Python {m['python']}, torch {m['torch']}; commit {m['commit']}.{busy}"
     )
 

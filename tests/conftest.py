@@ -50,7 +50,7 @@ def as_many_threads_as_before() -> Iterator[None]:
     yield
     after = torch.get_num_threads()
     torch.set_num_threads(before)
-    assert after == before
+    assert after == before, "torch.set_num_threads: put the number back"
 
 
 class LessonsRunAsReadersRunThem:

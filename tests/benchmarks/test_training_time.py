@@ -38,12 +38,13 @@ class KnowsFive(nn.Module):
 def test_what_is_measured_on_the_test_split_does_not_count(tmp_path):
     assert measures.BATCH >= 6  # one call of the model for each measurement
     clock = training_time.TestedClock(tmp_path / "clock.json", KnowsFive().train(), SomeClips())
+    began = time.monotonic()
     clock.on_start(0, 2)
     for step in (1, 2):
         clock.on_step({"step": step})
         clock.on_validation({"step": step, "epoch": step, "accuracy": 0.5})
     assert [row["test"] for row in clock.rows] == pytest.approx([5 / 6] * 2, abs=1e-4)
-    assert clock.rows[-1]["wall"] < SLOW_S
+    assert clock.rows[-1]["wall"] <= time.monotonic() - began - 2 * SLOW_S + 0.01  # rounded to hundredths
 
 
 def test_the_table_says_when_so_many_were_right_for_the_first_time():

@@ -221,7 +221,7 @@ class Panel(ABC, Generic[S, V]):
             self.caption.value = in_words(f"{work[0]} …")
             self.later.ask(wanted)
         else:
-            self._stop_waiting()
+            self.later.drop()
             self._turn(wanted)
 
     def _turn(self, changes: Mapping[str, Any]) -> None:

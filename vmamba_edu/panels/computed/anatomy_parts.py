@@ -91,12 +91,12 @@ def anatomy_of(name: str, frames: int, size: int) -> Anatomy:
         ValueError: there is no such model, or it cannot read such clips.
     """
     key = name, frames, size
-    if key not in _counted:
+    if (anatomy := _counted.get(key)) is None:
         anatomy = _count(*key)
         while len(_counted) >= MOST_COUNTED:
             del _counted[next(iter(_counted))]
         _counted[key] = anatomy
-    return _counted[key]
+    return anatomy
 
 
 def _count(name: str, frames: int, size: int) -> Anatomy:
