@@ -4,8 +4,8 @@
 
 Nothing recurs here, so a vector may lie along whichever axis is contiguous in memory: across channels, LANES of them at
 one token, as the models keep them, or along the tokens, LANES of them in one channel. The vector of the tokens before
-is then another row of memory, or the same row shifted by one number; either way it is one load, and both layouts are
-the same loop. What a *strand* is differs: LANES channels walked token by token, or one channel walked LANES tokens at a
+is then another row of memory, or the same row shifted by one number; either way it is one load, and the arithmetic is
+the same. What a *strand* is differs: LANES channels walked token by token, or one channel walked LANES tokens at a
 time. An item of work is a stretch of tokens in a few strands.
 
 Where a vector or its window would reach beyond the tensor, at the first tokens, the last ones or the last channels, the
@@ -20,7 +20,7 @@ from vmamba_kernels.kernel_compilation import inlined_part, kernel, part
 from vmamba_kernels.machine import flush_denormals, restore_denormals, take_number
 from vmamba_kernels.thread_team import on_team
 from vmamba_kernels.vector_intrinsics import constant, fma
-from vmamba_kernels.vector_math import sigmoid
+from vmamba_kernels.vector_math import silu
 from vmamba_kernels.vector_memory import load, store
 
 WIDEST = 4  # taps
@@ -62,32 +62,56 @@ def convolve_share(thread, conv, y, items, counter, taps, edge):
         if first != held:
             read_taps(conv, taps, first, end, channels)
             held = first
-        if conv.along:
-            for channel in range(first, end):
-                filter_run(conv, y, taps, edge, b, channel, start, -(-(stop - start) // tokens), channels, tokens)
-        else:
-            for t in range(start, stop):
-                filter_run(conv, y, taps, edge, b, first, t, -(-(end - first) // channels), channels, tokens)
+        filter_item(conv, y, taps, edge, b, first, end, start, stop, channels, tokens)
         item = take_number(counter)
     restore_denormals(mode)
 
 
 @part
-def filter_run(conv, y, taps, edge, b, channel, t, count, channels, tokens):
-    """Fill `count` vectors of y that follow each other in memory: strands of one token, or tokens of one strand."""
-    more_channels, more_tokens = (0, tokens) if conv.along else (channels, 0)
-    begin, end = inside(conv, channel, t, count, channels, tokens, more_channels, more_tokens)
-    for i in range(begin, end):
-        here, now = channel + i * more_channels, t + i * more_tokens
-        p = filtered(read_window(conv, b, here, now), taps[0 if conv.along else i])
-        store(y, (b, here, now), p * sigmoid(p) if conv.silu else p)
-    for i in range(count):
-        if not begin <= i < end:
-            here, now = channel + i * more_channels, t + i * more_tokens
-            read_edge(edge, conv, b, here, now, channels, tokens)
-            p = filtered(window_of_edge(edge, conv, channels), taps[0 if conv.along else i])
-            store(edge, (0,), p * sigmoid(p) if conv.silu else p)
-            write_vector(y, edge, b, here, now, channels, tokens)
+def filter_item(conv, y, taps, edge, b, first, end, start, stop, channels, tokens):
+    """Fill the vectors of an item: those that are whole, then those at an edge."""
+    begin, ragged = whole_tokens(conv, start, stop, tokens)
+    whole = whole_channels(first, end, channels)
+    filter_whole(conv, y, taps, b, first, whole, begin, ragged)
+    for t in range(start, stop, tokens):
+        for channel in range(whole if begin <= t < ragged else first, end, channels):
+            read_edge(edge, conv, b, channel, t, channels, tokens)
+            p = filtered(window_of_edge(edge, conv, channels), taps[(channel - first) // channels])
+            store(edge, (0,), silu(p) if conv.silu else p)
+            write_vector(y, edge, b, channel, t, channels, tokens)
+
+
+@part
+def filter_whole(conv, y, taps, b, first, end, start, stop):
+    """Fill vectors that lie in y, with windows that lie in x; each case a loop of its own, with nothing to decide."""
+    if conv.along and conv.silu:
+        filter_along(True, conv, y, taps, b, first, end, start, stop)
+    elif conv.along:
+        filter_along(False, conv, y, taps, b, first, end, start, stop)
+    elif conv.silu:
+        filter_across(True, conv, y, taps, b, first, end, start, stop)
+    else:
+        filter_across(False, conv, y, taps, b, first, end, start, stop)
+
+
+@inlined_part
+def filter_along(activated, conv, y, taps, b, first, end, start, stop):
+    """Channel by channel, vectors of tokens."""
+    for channel in range(first, end):
+        for t in range(start, stop, taps.shape[2]):
+            p = filtered(read_window(conv, b, channel, t), taps[0])
+            store(y, (b, channel, t), silu(p) if activated else p)
+
+
+@inlined_part
+def filter_across(activated, conv, y, taps, b, first, end, start, stop):
+    """Token by token, vectors of channels."""
+    channels = taps.shape[2]
+    for t in range(start, stop):
+        for k in range((end - first) // channels):
+            channel = first + k * channels
+            p = filtered(read_window(conv, b, channel, t), taps[k])
+            store(y, (b, channel, t), silu(p) if activated else p)
 
 
 # Where things lie.
@@ -117,25 +141,18 @@ def past(conv):
 
 
 @part
-def inside(conv, channel, t, count, channels, tokens, more_channels, more_tokens):
-    """Of vectors 0 ≤ i < count, at (channel + i more_channels, t + i more_tokens), those begin ≤ i < end that lie in x.
-
-    With their windows, the tokens read before them.
-    """
-    _, dim, length = conv.x.shape
-    before = conv.weight.shape[1] - 1
+def whole_tokens(conv, start, stop, tokens):
+    """Of vectors at tokens start, start + tokens, … < stop, those at begin ≤ t < end lie in x, as do their windows."""
+    length, before = conv.x.shape[2], conv.weight.shape[1] - 1
     first, last = (0, length - tokens - before) if conv.reverse else (before, length - tokens)
-    begin, end = 0, count
-    if more_tokens > 0:
-        begin = max(0, -(-(first - t) // more_tokens))
-        end = min(end, (last - t) // more_tokens + 1)
-    elif not first <= t <= last:
-        end = 0
-    if more_channels > 0:
-        end = min(end, (dim - channels - channel) // more_channels + 1)
-    elif channel + channels > dim:
-        end = 0
-    return begin, max(begin, end)
+    begin = start + max(0, -(-(first - start) // tokens)) * tokens
+    return begin, max(begin, min(stop, last + 1))
+
+
+@part
+def whole_channels(first, end, channels):
+    """Where the channels end of those strands that are as wide as a vector."""
+    return first + (end - first) // channels * channels
 
 
 # The filter.
@@ -191,23 +208,28 @@ def filtered(window, taps):
 
 @part
 def read_edge(edge, conv, b, channel, t, channels, tokens):
-    """The tokens of a vector's window one after the other, from x, from the initial state, or zeros."""
-    before = conv.weight.shape[1] - 1
-    first = t if conv.reverse else t - before
-    for i in range(tokens + before):
-        for lane in range(channels):
-            edge[i * channels + lane] = input_at(conv, b, channel + lane, first + i)
+    """The tokens of a vector's window one after the other, from x or the initial state, and zeros where neither is."""
+    length, before = conv.x.shape[2], conv.weight.shape[1] - 1
+    first, count = t if conv.reverse else t - before, tokens + before
+    initial = first - length if conv.reverse else first + before  # counted in the initial state
+    clear(edge, channels * tokens)
+    read_numbers(edge, conv.x[b], channel, first, first + count, channels)
+    read_numbers(edge, conv.initial[b], channel, initial, initial + count, channels)
 
 
 @part
-def input_at(conv, b, d, t):
-    """x_t, the initial state where t lies before the first token read, 0 where there is nothing."""
-    _, dim, length = conv.x.shape
-    before = conv.weight.shape[1] - 1
-    i = t - length if conv.reverse else t + before
-    if d < dim and 0 <= t < length:
-        return conv.x[b, d, t]
-    return conv.initial[b, d, i] if d < dim and 0 <= i < before else 0.0
+def read_numbers(edge, source, channel, start, stop, channels):
+    """edge[(t − start) · channels + lane] = source[channel + lane, t] for start ≤ t < stop, where the source has it."""
+    for t in range(max(start, 0), min(stop, source.shape[1])):
+        for lane in range(min(channels, source.shape[0] - channel)):
+            edge[(t - start) * channels + lane] = source[channel + lane, t]
+
+
+@part
+def clear(edge, lanes):
+    """Zeros in the whole edge, vector by vector."""
+    for i in range(0, edge.shape[0], lanes):
+        store(edge, (i,), constant(load(edge, (i,)), 0.0, 0.0))
 
 
 @inlined_part

@@ -16,14 +16,16 @@ from vmamba_kernels.kernel_compilation import inlined_part, kernel, part
 from vmamba_kernels.machine import flush_denormals, restore_denormals, take_number
 from vmamba_kernels.numba_conv import (
     WIDEST,
+    clear,
     filtered,
-    inside,
     past,
     place_of_item,
     read_edge,
+    read_numbers,
     read_taps,
     read_window,
     vector_shape,
+    whole_tokens,
     window_of_edge,
     write_vector,
 )
@@ -88,11 +90,11 @@ def undo_activation(conv, grad, taps, edge, path, b, stretch, channel, start, st
     later = -(-(conv.weight.shape[1] - 1) // tokens) * tokens
     begin, end = (start - later, stop) if conv.reverse else (start, stop + later)
     w0 = w1 = w2 = w3 = bias = constant(load(taps, (0,)), 0.0, 0.0)
-    count = (end - begin) // tokens
-    whole, ragged = inside(conv, channel, begin, count, channels, tokens, 0, tokens)
-    for i in range(count):
-        t = begin + i * tokens
-        if whole <= i < ragged:
+    whole, ragged = whole_tokens(conv, begin, end, tokens)
+    if channel + channels > conv.x.shape[1]:
+        ragged = whole
+    for t in range(begin, end, tokens):
+        if whole <= t < ragged:
             x0, x1, x2, x3 = read_window(conv, b, channel, t)
             g = load(grad.y, (b, channel, t))
         else:
@@ -104,7 +106,7 @@ def undo_activation(conv, grad, taps, edge, path, b, stretch, channel, start, st
             p = filtered((x0, x1, x2, x3), taps)
             gate = sigmoid(p)
             g = g * gate * fma(p, 1.0 - gate, 1.0)
-        store(path, (i * tokens * channels,), g)
+        store(path, ((t - begin) * channels,), g)
         if start <= t < stop:
             w0, w1, w2, w3 = fma(g, x0, w0), fma(g, x1, w1), fma(g, x2, w2), fma(g, x3, w3)
             bias = bias + g
@@ -163,7 +165,5 @@ def finish_initial(conv, grad, path, b, channel, start, stop, begin, channels):
 @part
 def read_gradient(edge, grad_y, b, channel, t, channels, tokens):
     """The vector at grad_y[b, channel, t], with zeros where there is nothing."""
-    for i in range(tokens):
-        for lane in range(channels):
-            inside = 0 <= t + i < grad_y.shape[2] and channel + lane < grad_y.shape[1]
-            edge[i + lane] = grad_y[b, channel + lane, t + i] if inside else 0
+    clear(edge, channels * tokens)
+    read_numbers(edge, grad_y[b], channel, t, t + tokens, channels)

@@ -35,7 +35,7 @@ from vmamba_kernels.vector_math import (
     fraction_grown,
     grown,
     rate_in_octaves,
-    sigmoid,
+    silu,
     softplus,
     whole_exponent,
 )
@@ -267,5 +267,4 @@ def advance(B_constant, C_constant, exclude_self, block, B, C, tile, ahead, s, s
 def apply_gate(tile, steps):
     """y silu(z), z having taken the place of u."""
     for t in range(0, steps, STATES):
-        z = load_block(tile, (U, t))
-        store(tile, (Y, t), load_block(tile, (Y, t)) * z * sigmoid(z))
+        store(tile, (Y, t), load_block(tile, (Y, t)) * silu(load_block(tile, (U, t))))

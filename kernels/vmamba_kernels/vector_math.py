@@ -121,9 +121,8 @@ def grown(value, k, w):
 
 @inlined_part
 def exponential_parts(x):
-    """(k, e) with eˣ = 2ᵏ (1 + e), where e = eʳ − 1 for |r| ≤ ½ log 2; x is kept within what fits."""
+    """(k, e) with eˣ = 2ᵏ (1 + e), where e = eʳ − 1 for |r| ≤ ½ log 2; x is at most LARGEST_EXPONENT."""
     bounded = where_less(x, -LARGEST_EXPONENT, -LARGEST_EXPONENT, x)
-    bounded = where_less(LARGEST_EXPONENT, bounded, LARGEST_EXPONENT, bounded)
     k = whole_exponent(bounded, constant(x, LOG2_E_SINGLE[0], LOG2_E_DOUBLE[0]))
     r = fma(-k, constant(x, LOG_2_SINGLE[0], LOG_2_DOUBLE[0]), bounded)
     r = fma(-k, constant(x, LOG_2_SINGLE[1], LOG_2_DOUBLE[1]), r)
@@ -133,14 +132,15 @@ def exponential_parts(x):
 @inlined_part
 def exponential(x):
     """eˣ; may be infinite already above 2¹²⁷ (float64: 2¹⁰²³), the half of the largest number."""
-    k, e = exponential_parts(x)
+    k, e = exponential_parts(where_less(LARGEST_EXPONENT, x, LARGEST_EXPONENT, x))
     return times_two_to(e + 1.0, k)
 
 
 @inlined_part
 def softplus(x):
     """log(1 + eˣ) = max(x, 0) + log(1 + e⁻|x|), and x itself above 20; log(1 + e) = 2 artanh(e / (2 + e))."""
-    e = exponential(-absolute(x))
+    k, e = exponential_parts(-absolute(x))
+    e = times_two_to(e + 1.0, k)
     s = e / (e + 2.0)
     logarithm = s * horner(s * s, ARTANH_SINGLE, ARTANH_DOUBLE)
     smooth = where_less(x, 0.0, 0.0, x) + logarithm
@@ -159,3 +159,9 @@ def softplus_slope(y):
 def sigmoid(x):
     """1 / (1 + e⁻ˣ)."""
     return 1.0 / (exponential(-x) + 1.0)
+
+
+@inlined_part
+def silu(x):
+    """x sigmoid(x)."""
+    return x / (exponential(-x) + 1.0)
