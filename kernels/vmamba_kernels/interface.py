@@ -1,6 +1,6 @@
 """The public operators: arguments are checked, defaults filled in, an engine chosen."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import reduce
 from typing import Any, Literal, overload
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vmamba_kernels import custom_ops
 from vmamba_kernels.arguments import check_conv, check_direction, check_scan
+from vmamba_kernels.dispatch import will_be_differentiated
 from vmamba_kernels.engines import choose, load
 
 FAST = ("numba", "triton")
@@ -117,7 +118,7 @@ def selective_scan(
     engine = choose(backend, "selective_scan", u.device)
     options = (delta_softplus, reverse, exclude_self)
     if engine in FAST:
-        y, last_state, _ = custom_ops.selective_scan(*tensors, *options, engine, _will_be_differentiated(tensors))
+        y, last_state, _ = custom_ops.selective_scan(*tensors, *options, engine, will_be_differentiated(tensors))
     else:
         with _in_its_own_precision(u.device):
             y, last_state = load(engine).selective_scan(*tensors, *options)
@@ -199,11 +200,9 @@ def bidirectional_scan(forward: Mapping[str, Any], backward: Mapping[str, Any], 
     ahead, back = (_canonical(*[side.get(name) for name in TENSORS]) for side in sides)  # type: ignore[arg-type]
     if engine not in FAST or ahead[2].dtype != back[2].dtype:
         return selective_scan(**forward, backend=engine) + selective_scan(**backward, reverse=True, backend=engine)
-    tensors = [*ahead, *back]
+    tensors = (*ahead, *back)
     options = [side.get(name, False) for name in ("delta_softplus", "exclude_self") for side in sides]
-    present = [x for x in tensors if x is not None]
-    save = _will_be_differentiated(present)
-    y, _ = custom_ops.bidirectional_scan(present, [x is not None for x in tensors], options, engine, save)
+    y, *_ = custom_ops.bidirectional_scan(*tensors, *options, engine, will_be_differentiated(tensors))
     return y
 
 
@@ -224,10 +223,6 @@ def _canonical(
     B, C = (x.unsqueeze(1) if x.dim() == 3 else x for x in (B, C))
     D, delta_bias, initial_state = (None if x is None else x.to(dtype) for x in (D, delta_bias, initial_state))
     return u, delta, A.to(dtype), B, C, D, z, delta_bias, initial_state
-
-
-def _will_be_differentiated(tensors: Iterable[Tensor | None]) -> bool:
-    return torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors)
 
 
 def _in_its_own_precision(device: torch.device) -> AbstractContextManager:

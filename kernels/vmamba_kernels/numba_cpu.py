@@ -25,6 +25,7 @@ from vmamba_kernels.machine import TARGET
 from vmamba_kernels.numba_cpu_conv import conv_backward, conv_forward
 
 __all__ = [
+    "bidirectional_and_save",
     "bidirectional_backward",
     "bidirectional_forward",
     "conv_backward",
@@ -64,13 +65,18 @@ def scan_backward(
     return _backward(grad_y, [grad_last_state], [Direction(*arguments)], None if saved is None else [saved])
 
 
-def bidirectional_forward(*arguments: Any, save: bool = False) -> tuple[Tensor, list[Tensor]]:
-    """The sum of a forward and a reversed scan, and what `bidirectional_backward` starts from if it is to be saved.
+def bidirectional_forward(*arguments: Any) -> Tensor:
+    """The sum of a forward and a reversed scan.
 
     The arguments are nine tensors of each direction, softplus of each, exclude_self of each.
     """
-    y, _, saved = _forward(both_directions(arguments), save)
-    return y, saved if save else []
+    return _forward(both_directions(arguments), save=False)[0]
+
+
+def bidirectional_and_save(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """`bidirectional_forward`, and of each direction what `bidirectional_backward` starts from."""
+    y, _, (saved, saved_reversed) = _forward(both_directions(arguments), save=True)
+    return y, saved, saved_reversed
 
 
 def bidirectional_backward(
@@ -86,7 +92,7 @@ def saved_shape(*arguments: Any) -> tuple[int, ...]:
 
 
 def saved_shapes_of_pair(*arguments: Any) -> list[tuple[int, ...]]:
-    """Of what `bidirectional_forward` saves."""
+    """Of what `bidirectional_and_save` saves."""
     return _saved_shapes(both_directions(arguments))
 
 

@@ -132,8 +132,8 @@ def test_both_directions_in_one_launch_cost_what_two_scans_do():
     """As the GPU engine computes them; a fake tensor has shapes only, so that no engine is needed."""
     with FakeTensorMode(), FlopCounterMode(display=False, custom_mapping=our_formulas()) as counter:
         u, A, B = torch.empty(2, 6, 9), torch.empty(6, 4), torch.empty(2, 1, 4, 9)
-        given = [True, True, True, True, True, False, False, False, False] * 2
-        torch.ops.vmamba.bidirectional_scan([u, u, A, B, B] * 2, given, [True, True, False, False], "triton", False)
+        tensors = [u, u, A, B, B, None, None, None, None] * 2
+        torch.ops.vmamba.bidirectional_scan(*tensors, True, True, False, False, "triton", False)
     assert counter.get_total_flops() == 2 * scan_flops(2 * 9, 6, 4)
 
 

@@ -205,12 +205,11 @@ def test_the_operator_of_both_directions_passes_the_checks_of_torch() -> None:
     from vmamba_kernels.interface import FAST as ENGINES
 
     sides = [draw_scan(1, 2, 4, 2, B_layout="constant", C_layout="grouped", optional=("D",), seed=s) for s in (1, 2)]
-    given = ([True] * 6 + [False] * 3) * 2
     for engine in ENGINES:
-        tensors = [x.requires_grad_() for side in sides for x in side.values()]
+        ahead, back = ([*(x.requires_grad_() for x in side.values()), None, None, None] for side in sides)
         for save in (False, True):
-            arguments = (tensors, given, [True, True, False, True], needs(engine), save)
-            torch.library.opcheck(custom_ops.bidirectional_scan, arguments)
+            arguments = (*ahead, *back, True, True, False, True, needs(engine), save)
+            torch.library.opcheck(custom_ops.bidirectional_scan.registered, arguments)
 
 
 @pytest.mark.parametrize("engine", ["reference", "associative"])
@@ -246,7 +245,7 @@ def test_the_operator_passes_the_checks_of_torch(engine: str) -> None:
         options = (True, False, False, needs(engine), save)
         torch.library.opcheck(operator, (*inputs, None, arguments["z"], None, None, *options))
     x, weight = torch.randn(2, 3, 9, requires_grad=True), torch.randn(3, 4, requires_grad=True)
-    torch.library.opcheck(custom_ops.causal_conv1d, (x, weight, None, None, True, False, engine))
+    torch.library.opcheck(custom_ops.causal_conv1d.registered, (x, weight, None, None, True, False, engine))
 
 
 @pytest.mark.parametrize("engine", ["numba", "triton"])

@@ -299,13 +299,12 @@ def test_both_directions_are_their_sum_whatever_they_differ_in(
     draw = [torch.randn(s, generator=random, dtype=u.dtype) for s in ((dim, states), (batch, dim, states, length))]
     other = (u * 0.5, u.abs(), -draw[0].abs(), draw[0], draw[1], None, u, None, None)  # B constant, C of each channel
     softplus, _, without_self = scan.flags
-    y, saved = numba_cpu.bidirectional_forward(
-        *scan.tensors, *other, softplus, False, without_self, exclude_self, save=True
-    )
+    options = (*scan.tensors, *other, softplus, False, without_self, exclude_self)
+    y, *saved = numba_cpu.bidirectional_and_save(*options)
+    assert torch.equal(numba_cpu.bidirectional_forward(*options), y)
     ahead, back = (softplus, False, without_self), (False, True, exclude_self)
     expected = numba_cpu.scan_forward(*scan.tensors, *ahead)[0] + numba_cpu.scan_forward(*other, *back)[0]
     assert error(y, expected) < DOUBLE
-    options = (*scan.tensors, *other, softplus, False, without_self, exclude_self)
     truth = (
         *numba_cpu.scan_backward(expected, None, *scan.tensors, *ahead),
         *numba_cpu.scan_backward(expected, None, *other, *back),

@@ -76,8 +76,8 @@ def _selective_scan(u: Any, delta: Any, A: Any, *others: Any, out_shape: Any = N
     return scan_flops(batch * length, dim, A[1])
 
 
-def _bidirectional_scan(tensors: Any, given: Any, *others: Any, out_shape: Any = None, **options: Any) -> int:
-    (batch, dim, length), A = tensors[0], tensors[2]
+def _bidirectional_scan(u: Any, delta: Any, A: Any, *others: Any, out_shape: Any = None, **options: Any) -> int:
+    batch, dim, length = u
     return 2 * scan_flops(batch * length, dim, A[1])
 
 
