@@ -42,21 +42,37 @@ class Operator:
         self.registered = torch.library.custom_op(f"vmamba::{name}", compute, mutates_args=(), schema=schema)
         self.registered.register_fake(fake)
         self.registered.register_autograd(backward, setup_context=save)
-        members = {"forward": compute, "setup_context": save, "backward": backward}
-        function: Any = type(name, (torch.autograd.Function,), {k: staticmethod(v) for k, v in members.items()})
-        self.differentiable = function.apply
+        self.differentiable = _function(name, forward=_computing_and_saving(compute, save), backward=backward)
+        self.transformable = _function(name, forward=compute, setup_context=save, backward=backward)
 
     def __call__(self, *arguments: Any) -> Any:
         if somebody_looks_on(arguments):
             return self.registered(*arguments)
-        if will_be_differentiated(arguments) or differentiated_by_a_transform():
-            return self.differentiable(*arguments)
-        return self.compute(*arguments)
+        if differentiated_by_a_transform():
+            return self.transformable(*arguments)
+        return (self.differentiable if will_be_differentiated(arguments) else self.compute)(*arguments)
 
     def _refuse(self, ctx: Any, *gradients: Any) -> Any:
         raise RuntimeError(
             f"{self.name}: the fast engines can be differentiated once; use backend='reference' or 'associative'"
         )
+
+
+def _function(name: str, **members: Callable[..., Any]) -> Callable[..., Any]:
+    """What a torch.autograd.Function with these members computes."""
+    function: Any = type(name, (torch.autograd.Function,), {k: staticmethod(member) for k, member in members.items()})
+    return function.apply
+
+
+def _computing_and_saving(compute: Callable[..., Any], save: Callable[..., None]) -> Callable[..., Any]:
+    """Both in one: torch.func cannot take it apart, but it is called faster."""
+
+    def forward(ctx: Any, *arguments: Any) -> Any:
+        output = compute(*arguments)
+        save(ctx, arguments, output)
+        return output
+
+    return forward
 
 
 def _save_nothing(ctx: Any, inputs: tuple, output: Any) -> None: ...

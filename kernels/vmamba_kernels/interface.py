@@ -221,8 +221,10 @@ def _canonical(
     check_scan(u, delta, A, B, C, D, z, delta_bias, initial_state)
     dtype = _work_dtype(u, A, D, delta_bias, initial_state)
     B, C = (x.unsqueeze(1) if x.dim() == 3 else x for x in (B, C))
-    D, delta_bias, initial_state = (None if x is None else x.to(dtype) for x in (D, delta_bias, initial_state))
-    return u, delta, A.to(dtype), B, C, D, z, delta_bias, initial_state
+    if any(x is not None and x.dtype != dtype for x in (A, D, delta_bias, initial_state)):
+        D, delta_bias, initial_state = (None if x is None else x.to(dtype) for x in (D, delta_bias, initial_state))
+        A = A.to(dtype)
+    return u, delta, A, B, C, D, z, delta_bias, initial_state
 
 
 def _in_its_own_precision(device: torch.device) -> AbstractContextManager:

@@ -54,7 +54,7 @@ def empty(dtype: torch.dtype, *shape: int) -> np.ndarray:
 
 def sum_over_first(parts: np.ndarray) -> Tensor:
     """The sum over the first axis, from the first element to the last."""
-    return torch.from_numpy(np.add.reduce(parts, axis=0))
+    return torch.from_numpy(parts[0] if len(parts) == 1 else np.add.reduce(parts, axis=0))
 
 
 def workspace(dtype: torch.dtype, threads: int, shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray]:

@@ -112,7 +112,9 @@ def _forward(directions: list[Direction], save: bool) -> tuple[Tensor, list[Tens
     scans = _scans(directions)
     y = torch.empty_like(first.u, dtype=work)
     last = [torch.empty(d.u.shape[0], *d.A.shape, dtype=work) for d in directions]
-    saved = [torch.empty(shape if save else (0, *shape[1:]), dtype=work) for shape in _saved_shapes(directions)]
+    saved = [
+        torch.empty(shape, dtype=work) for shape in (_saved_shapes(directions) if save else [(0,) * 5] * len(last))
+    ]
     outputs = tuple(
         numba_scan.Outputs(view(y, work, d.reverse), last[i].numpy(), saved[i].numpy(), added=i > 0)
         for i, d in enumerate(directions)
