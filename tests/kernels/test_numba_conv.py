@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba_scans import LAYOUTS, error, lay, loop_conv
 from torch import Tensor
-from vmamba_kernels import numba_cpu
+from vmamba_kernels import numba_cpu, numba_cpu_conv
 
 NAMES = ("x", "weight", "bias", "initial_state")
 DOUBLE = 1e-14  # at most five terms, and for the taps a sum over the sequence
@@ -142,6 +142,23 @@ def test_a_token_reaches_as_far_as_the_filter(case: tuple, data: st.DataObject) 
     expected = [s in reach for s in range(x.shape[2])]
     assert y.isnan().all((0, 1)).tolist() == expected
     assert y.isnan().any((0, 1)).tolist() == expected
+
+
+@settings(max_examples=30)
+@given(convolutions(), st.integers(1, 20), st.integers(1, 3))
+def test_items_of_any_size_join(case: tuple, tokens: int, strands: int) -> None:
+    """Small tensors fit into a few items as they are; here they are cut wherever a large one might be."""
+    tensors, *flags = case
+    grad_y = incoming(tensors)
+    y, gradients = numba_cpu.conv_forward(*tensors, *flags), numba_cpu.conv_backward(grad_y, *tensors, *flags)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("FORWARD_ITEM", "BACKWARD_ITEM"):
+            patch.setattr(numba_cpu_conv, name, (tokens, strands))
+        patch.setattr(numba_cpu_conv, "LONGEST_STRETCH", 16 * tokens)
+        assert torch.equal(numba_cpu.conv_forward(*tensors, *flags), y)
+        for a, b in zip(numba_cpu.conv_backward(grad_y, *tensors, *flags), gradients, strict=True):
+            assert (a is None) == (b is None)
+            assert a is None or error(a, b) < DOUBLE
 
 
 @settings(max_examples=20)
