@@ -160,6 +160,10 @@ class _Gradients:
         self.direction, self.u, self.delta = d, torch.empty_like(d.u, dtype=work), torch.empty_like(d.delta, dtype=work)
         self.z = self.u if d.z is None else torch.empty_like(d.z, dtype=work)
         self.initial = torch.empty(batch, *d.A.shape, dtype=work)
+        self.varying = [m for m in (d.B, d.C) if m.dim() == 4]
+        self.teams = scan.groups * _teams(scan, work)
+        self.by_team = empty(work, len(self.varying), batch, self.teams, d.u.shape[2], _padded(d.A.shape[1]))
+        by_batch = empty(work, 2 - len(self.varying), 1, batch, *d.A.shape)
         self.places = numba_scan_backward.Gradients(
             y=view(grad_y, work, d.reverse),
             last=view_or_zeros(grad_last, work, batch, *d.A.shape),
@@ -167,8 +171,8 @@ class _Gradients:
             delta=view(self.delta, work, d.reverse),
             z=view(self.z, work, d.reverse),
             A=empty(work, batch, *d.A.shape),
-            B=_sums_by_team(scan, d.B, work),
-            C=_sums_by_team(scan, d.C, work),
+            B=self.by_team[0] if d.B.dim() == 4 else by_batch[0],
+            C=self.by_team[-1] if d.C.dim() == 4 else by_batch[-1],
             D=empty(work, batch, dim),
             bias=empty(work, batch, dim),
             initial=self.initial.numpy(),
@@ -177,18 +181,38 @@ class _Gradients:
     def finished(self) -> tuple[Tensor | None, ...]:
         """In the order of the arguments; None where that is None."""
         d, sums = self.direction, self.places
-        work = d.A.dtype
+        self._add_teams()
         return (
             self.u.to(d.u.dtype),
             self.delta.to(d.delta.dtype),
             sum_over_first(sums.A),
-            _gradient_of_map(d.B, sums.B, work, d.reverse),
-            _gradient_of_map(d.C, sums.C, work, d.reverse),
+            self._gradient_of_map(d.B, sums.B),
+            self._gradient_of_map(d.C, sums.C),
             None if d.D is None else sum_over_first(sums.D),
             None if d.z is None else self.z.to(d.z.dtype),
             None if d.delta_bias is None else sum_over_first(sums.bias),
             None if d.initial_state is None else self.initial,
         )
+
+    def _add_teams(self) -> None:
+        """Leave the sum over the teams of each group of channels in the place of the first of them."""
+        work, (maps, batch, teams, length, states) = self.direction.A.dtype, self.by_team.shape
+        if maps:
+            parts = self.by_team.reshape(maps, batch, teams, length * states)
+            terms = np.array([teams // m.shape[1] for m in self.varying], np.int64)
+            items = maps * batch * -(-parts.shape[3] // numba_sums.SLAB)
+            worth = 4 * parts.size  # the other threads are awake: they have just worked on the scan
+            launch(numba_sums.add_teams, (parts, terms, lanes(work)), work, items, worth)
+
+    def _gradient_of_map(self, B_or_C: Tensor, parts: np.ndarray) -> Tensor:
+        """The gradient of B or C: what the teams, or the batch elements if it is constant, have found together."""
+        if B_or_C.dim() == 2:
+            return sum_over_first(parts[0]).to(B_or_C.dtype)
+        _, groups, states, _ = B_or_C.shape
+        gradient = torch.empty_like(B_or_C, dtype=self.direction.A.dtype)
+        total = parts[:, :: self.teams // groups, :, :states]
+        view(gradient, gradient.dtype, self.direction.reverse)[...] = total.swapaxes(2, 3)
+        return gradient.to(B_or_C.dtype)
 
 
 # The scan's arguments, as its kernels read them.
@@ -280,25 +304,3 @@ def _map(B_or_C: Tensor, work: torch.dtype, reverse: bool) -> np.ndarray:
     copy[..., :states] = by_token
     copy[..., states:] = 0
     return copy
-
-
-def _sums_by_team(scan: numba_scan.Scan, B_or_C: Tensor, work: torch.dtype) -> np.ndarray:
-    """Room for the gradient of B or C as each team writes it: see numba_scan_backward.Gradients."""
-    if B_or_C.dim() == 2:
-        return empty(work, 1, scan.u.shape[0], *B_or_C.shape)
-    batch, _, states, length = B_or_C.shape
-    return empty(work, batch, scan.groups * _teams(scan, work), length, _padded(states))
-
-
-def _gradient_of_map(B_or_C: Tensor, parts: np.ndarray, work: torch.dtype, reverse: bool) -> Tensor:
-    """The gradient of B or C: the parts of the teams, or of the batch elements if it is constant, added up."""
-    if B_or_C.dim() == 2:
-        return sum_over_first(parts[0]).to(B_or_C.dtype)
-    batch, groups, states, length = B_or_C.shape
-    by_team = parts.reshape(batch * groups, -1 if parts.size else 0, length * parts.shape[3])
-    slabs = -(-by_team.shape[2] // numba_sums.SLAB)
-    launch(numba_sums.add_teams, (by_team, lanes(work)), work, batch * groups * slabs, by_team.size)
-    total = by_team[:, :1].reshape(batch, groups, length, parts.shape[3])[..., :states]
-    gradient = torch.empty_like(B_or_C, dtype=work)
-    view(gradient, work, reverse)[...] = total.swapaxes(2, 3)
-    return gradient.to(B_or_C.dtype)

@@ -13,25 +13,33 @@ SLAB = 4096
 
 
 @kernel
-def add_teams(threads, thread, parts, lanes, items, counter):
-    """Add parts[row, 1:] to parts[row, 0], in their order. parts: (rows, teams, numbers), contiguous."""
-    on_team(adding_share, threads, thread, (parts, lanes, items, counter))
+def add_teams(threads, thread, parts, terms, lanes, items, counter):
+    """Add parts[m, b, i + 1 … i + terms[m] − 1] to parts[m, b, i], in their order, for every i that terms[m] divides.
+
+    parts: (maps, batch, teams, numbers), contiguous: of every map the sums that the teams have found.
+    terms: (maps,), how many neighbouring teams share a group of the map.
+    """
+    on_team(adding_share, threads, thread, (parts, terms, lanes, items, counter))
 
 
 @part
-def adding_share(thread, parts, lanes, items, counter):
+def adding_share(thread, parts, terms, lanes, items, counter):
     """What one thread does: take slabs until none is left."""
     mode = flush_denormals()
-    slabs = -(-parts.shape[2] // SLAB)
+    _, batch, teams, numbers = parts.shape
+    slabs = -(-numbers // SLAB)
     item = take_number(counter)
     while item < items:
-        row, slab = divmod(item, slabs)
-        start, end = slab * SLAB, min((slab + 1) * SLAB, parts.shape[2])
+        m, place = divmod(item, batch * slabs)
+        b, slab = divmod(place, slabs)
+        start, end = slab * SLAB, min((slab + 1) * SLAB, numbers)
         whole = start + (end - start) // lanes * lanes
-        for team in range(1, parts.shape[1]):
-            for i in range(start, whole, lanes):
-                store(parts, (row, 0, i), load(parts, (row, 0, i)) + load(parts, (row, team, i)))
-            for i in range(whole, end):
-                parts[row, 0, i] += parts[row, team, i]
+        for team in range(teams):
+            first = team - team % terms[m]
+            if team > first:
+                for i in range(start, whole, lanes):
+                    store(parts, (m, b, first, i), load(parts, (m, b, first, i)) + load(parts, (m, b, team, i)))
+                for i in range(whole, end):
+                    parts[m, b, first, i] += parts[m, b, team, i]
         item = take_number(counter)
     restore_denormals(mode)
