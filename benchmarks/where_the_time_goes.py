@@ -31,12 +31,11 @@ ROUNDS = 400  # of a part, in one try
 
 
 @cache
-def parts() -> dict[str, tuple[Callable[..., None], int]]:
-    """For each part a function of (rounds, scan, tile, block, ahead), and how often a tile of a block needs it."""
+def parts() -> dict[str, Callable[..., None]]:
+    """Each part, for a tile of a block, as a function of (rounds, scan, tile, block, ahead)."""
     from numba import njit
     from vmamba_kernels.machine import flush_denormals, restore_denormals
-    from vmamba_kernels.numba_scan import U, Y, apply_gate, carry_states, prepare_steps
-    from vmamba_kernels.numba_tiles import read_tile, write_tile
+    from vmamba_kernels.numba_scan import apply_gate, carry_states, prepare_steps
 
     def states(rounds, scan, tile, block, ahead):
         mode = flush_denormals()
@@ -49,33 +48,19 @@ def parts() -> dict[str, tuple[Callable[..., None], int]]:
     def steps(rounds, scan, tile, block, ahead):
         mode = flush_denormals()
         for _ in range(rounds):
-            prepare_steps(tile, block, tile.shape[1], True)
+            prepare_steps(scan.delta[0].T, scan.u[0].T, tile, block, tile.shape[1], True)
         restore_denormals(mode)
 
     def gate(rounds, scan, tile, block, ahead):
         mode = flush_denormals()
         for _ in range(rounds):
-            apply_gate(tile, tile.shape[1])
+            apply_gate(ahead[0].T, scan.z[0].T, tile, tile.shape[1])
         restore_denormals(mode)
-
-    def read(rounds, scan, tile, block, ahead):
-        for _ in range(rounds):
-            read_tile(tile[U], scan.u, 0, 0, tile.shape[2], 0, tile.shape[1])
-
-    def write(rounds, scan, tile, block, ahead):
-        for _ in range(rounds):
-            write_tile(ahead, tile[Y], 0, 0, tile.shape[2], 0, tile.shape[1])
 
     # Without reference counts, as in a kernel. Unwrapped: a type checker put around every function of a library, as
     # tests do, cannot be compiled.
-    counted = {
-        "states: exponential, update, read-out": (states, 1),
-        "softplus, Δ u and D u": (steps, 1),
-        "gate": (gate, 1),
-        "inputs into the tile": (read, 3),
-        "y out of the tile": (write, 1),
-    }
-    return {name: (njit(_nrt=False, nogil=True)(unwrap(part)), times) for name, (part, times) in counted.items()}
+    used = {"states: exponential, update, read-out": states, "softplus, Δ u and D u": steps, "gate": gate}
+    return {name: njit(_nrt=False, nogil=True)(unwrap(part)) for name, part in used.items()}
 
 
 def workplace(shape: Shape) -> tuple[Any, ...]:
@@ -110,9 +95,9 @@ def measure(shape: Shape, tries: int = TRIES) -> dict[str, Any]:
         place = workplace(shape)
         vectors = place[1].shape[1] * place[1].shape[2]
         found = {}
-        for name, (part, times) in parts().items():
+        for name, part in parts().items():
             seconds = _least(lambda part=part: part(ROUNDS, *place), tries) / ROUNDS
-            found[name] = 1e3 * seconds * times * shape.tokens / vectors
+            found[name] = 1e3 * seconds * shape.tokens / vectors
         tiny = Shape(shape.model, place[1].shape[2], shape.frames, 1, 1, shape.state)
         found["the call through Python"] = 1e3 * _least(_call(tiny), 5 * tries)
         floor = machine.floor(shape, "forward", machine.measure_limits("cpu"))

@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 # Sizes found by measurement. They decide the speed, and the order in which the gradients are added up.
-SCAN_TILE = 64  # tokens; a multiple of TARGET.states
+SCAN_TILE = 64  # tokens
 ITEMS_WANTED = 8  # as many items of work at least, if there are as many blocks of channels
 LARGEST_TEAM = 4  # blocks of channels
 

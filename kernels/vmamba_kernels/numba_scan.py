@@ -8,7 +8,8 @@ How the work is cut. A *block* of channels is as many as a vector has lanes; a *
 one group; a team of one batch element is an item of work, and threads take items until none is left. An item reads its
 tokens tile by tile and keeps everything else in the first cache: for each tile and block it prepares Δ' and x = Δ' u,
 carries STATES states at a time through the tile, adds what they contribute to y, applies the gate and writes y. The
-slow functions (softplus, gate) have loops of their own, so that their latencies overlap instead of adding up.
+slow functions (softplus, gate) have loops of their own, so that their latencies overlap instead of adding up. Where
+neighbouring channels lie side by side in memory, inputs and y need no tile of their own: they are one as they lie.
 
 Index names: b batch element, g group, k block within the team, s group of STATES states, t token within the tile.
 """
@@ -21,10 +22,11 @@ from vmamba_kernels.kernel_compilation import inlined_part, kernel, part
 from vmamba_kernels.machine import flush_denormals, restore_denormals, take_number
 from vmamba_kernels.numba_tiles import (
     copy_block,
+    is_tile,
     prefetch_token,
     read_block,
+    read_lanes,
     read_tile,
-    repeat_lanes,
     write_block,
     write_tile,
 )
@@ -137,20 +139,11 @@ def scan_item(scan, outputs, item, tile, blocks):
             channel, channels = channels_of_block(first, end, lanes, k)
             if saved.shape[0] > 0:
                 copy_block(saved[b, start // length, first_block + k], blocks[STATE, k])
-            read_tile(tile[DELTA], scan.delta, b, channel, channels, start, steps)
-            read_tile(tile[U], scan.u, b, channel, channels, start, steps)
-            prepare_steps(tile, blocks[:, k], steps, scan.softplus)
+            begin_tile(scan, tile, blocks[:, k], b, channel, channels, start, steps)
             for s in range(blocks.shape[2]):
                 ahead = needed_next(touched, b, first, end, k, start, length, lanes, s)
                 carry_states(scan, blocks[:, k, s], B, C, tile, ahead, s, start, steps)
-            if scan.gated:
-                read_tile(tile[U], scan.z, b, channel, channels, start, steps)
-                apply_gate(tile, steps)
-            if outputs.added:
-                read_tile(tile[U], y, b, channel, channels, start, steps)
-                for t in range(steps):
-                    store(tile, (Y, t), load(tile, (U, t)) + load(tile, (Y, t)))
-            write_tile(y, tile[Y], b, channel, channels, start, steps)
+            finish_tile(scan, outputs, tile, b, channel, channels, start, steps)
     for k in range(blocks_in(first, end, lanes)):
         channel, channels = channels_of_block(first, end, lanes, k)
         write_block(last[b], blocks[STATE, k], channel, channels)
@@ -200,30 +193,42 @@ def prepare_rates(scan, block, channel, channels):
         store(block, (RATE, s), rate)
         store(block, (RATE_TAIL, s), tail)
         store(block, (LONGEST_STEP, s), LARGEST_EXPONENT / absolute(rate))  # beyond it exp(Δ' A) is 0, or infinite
-    repeat_lanes(block[SKIP, 0], scan.D, channel, channels)
-    repeat_lanes(block[SHIFT, 0], scan.bias, channel, channels)
+    lanes = block.shape[2] // STATES
+    read_lanes(block[SKIP, 0], scan.D, channel, channels, lanes)
+    read_lanes(block[SHIFT, 0], scan.bias, channel, channels, lanes)
     if scan.B_constant:
         read_block(block[OWN_B], scan.B[0, 0], channel, channels)
     if scan.C_constant:
         read_block(block[OWN_C], scan.C[0, 0], channel, channels)
 
 
-@part
-def prepare_steps(tile, block, steps, use_softplus):
-    """In a tile that holds Δ and u: Δ' in place of Δ, x = Δ' u, and the part of y that skips the states, D u.
+@inlined_part
+def begin_tile(scan, tile, block, b, channel, channels, start, steps):
+    """All that a tile needs before its states, from u and Δ where they lie, if they lie as a tile does."""
+    lanes = tile.shape[2]
+    delta, u = tile[DELTA], tile[U]
+    if is_tile(scan.delta, channels, lanes):
+        delta = scan.delta[b, channel : channel + lanes, start:].T
+    else:
+        read_tile(delta, scan.delta, b, channel, channels, start, steps)
+    if is_tile(scan.u, channels, lanes):
+        u = scan.u[b, channel : channel + lanes, start:].T
+    else:
+        read_tile(u, scan.u, b, channel, channels, start, steps)
+    prepare_steps(delta, u, tile, block, steps, scan.softplus)
 
-    A block holds as many tokens here as elsewhere states, so that their long chains of arithmetic run side by side.
-    The last block may have tokens that nobody reads.
-    """
-    skip, shift = load_block(block, (SKIP, 0)), load_block(block, (SHIFT, 0))
-    for t in range(0, steps, STATES):
-        step = load_block(tile, (DELTA, t)) + shift
+
+@part
+def prepare_steps(delta, u, tile, block, steps, use_softplus):
+    """From Δ and u: Δ', x = Δ' u, and the part of y that skips the states, D u. Δ may stand where Δ' will."""
+    skip, shift = load(block, (SKIP, 0)), load(block, (SHIFT, 0))
+    for t in range(steps):
+        step, own_u = load(delta, (t,)) + shift, load(u, (t,))
         if use_softplus:
             step = softplus(step)
-        u = load_block(tile, (U, t))
         store(tile, (DELTA, t), step)
-        store(tile, (X, t), step * u)
-        store(tile, (Y, t), skip * u)
+        store(tile, (X, t), step * own_u)
+        store(tile, (Y, t), skip * own_u)
 
 
 @inlined_part
@@ -263,8 +268,29 @@ def advance(B_constant, C_constant, exclude_self, block, B, C, tile, ahead, s, s
     store(block, (STATE,), h)
 
 
+@inlined_part
+def finish_tile(scan, outputs, tile, b, channel, channels, start, steps):
+    """The gate, and y written where it belongs; u is no longer needed, and z takes its place."""
+    lanes = tile.shape[2]
+    z = tile[U]
+    if scan.gated:
+        if is_tile(scan.z, channels, lanes):
+            z = scan.z[b, channel : channel + lanes, start:].T
+        else:
+            read_tile(z, scan.z, b, channel, channels, start, steps)
+        if is_tile(outputs.y, channels, lanes) and not outputs.added:
+            apply_gate(outputs.y[b, channel : channel + lanes, start:].T, z, tile, steps)
+            return
+        apply_gate(tile[Y], z, tile, steps)
+    if outputs.added:
+        read_tile(tile[U], outputs.y, b, channel, channels, start, steps)
+        for t in range(steps):
+            store(tile, (Y, t), load(tile, (U, t)) + load(tile, (Y, t)))
+    write_tile(outputs.y, tile[Y], b, channel, channels, start, steps)
+
+
 @part
-def apply_gate(tile, steps):
-    """y silu(z), z having taken the place of u."""
-    for t in range(0, steps, STATES):
-        store(tile, (Y, t), load_block(tile, (Y, t)) * silu(load_block(tile, (U, t))))
+def apply_gate(y, z, tile, steps):
+    """y = (Σ C h + D u) silu(z)."""
+    for t in range(steps):
+        store(y, (t,), load(tile, (Y, t)) * silu(load(z, (t,))))

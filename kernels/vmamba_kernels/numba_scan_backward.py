@@ -184,7 +184,7 @@ def prepare_tile(scan, grad, tile, block, b, channel, channels, start, steps):
     read_tile(tile[DELTA], scan.delta, b, channel, channels, start, steps)
     read_tile(tile[U], scan.u, b, channel, channels, start, steps)
     read_tile(tile[GRAD_Y], grad.y, b, channel, channels, start, steps)
-    prepare_steps(tile, block, steps, scan.softplus)
+    prepare_steps(tile[DELTA], tile[U], tile, block, steps, scan.softplus)
     zero = constant(load(tile, (GRAD_X, 0)), 0.0, 0.0)
     for t in range(steps):
         store(tile, (GRAD_X, t), zero)

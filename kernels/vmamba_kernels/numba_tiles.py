@@ -14,11 +14,17 @@ from vmamba_kernels.vector_memory import copy_transposed, load, load_block, pref
 
 
 @part
+def is_tile(tensor, channels, lanes):
+    """Whether these channels are a whole block and lie next to each other: then the tensor holds a tile as it is."""
+    return channels == lanes and tensor.strides[1] == tensor.itemsize
+
+
+@part
 def read_tile(tile, source, batch, channel, channels, start, steps):
     """tile[t, i] = source[batch, channel + i, start + t] for i < channels and t < steps; other lanes become 0."""
     lanes = tile.shape[1]
     whole = channels == lanes
-    if whole and source.strides[1] == source.itemsize:
+    if is_tile(source, channels, lanes):
         for t in range(steps):
             store(tile, (t,), load(source, (batch, channel, start + t)))
         return
@@ -42,7 +48,7 @@ def write_tile(target, tile, batch, channel, channels, start, steps):
     """target[batch, channel + i, start + t] = tile[t, i] for i < channels and t < steps."""
     lanes = tile.shape[1]
     whole = channels == lanes
-    if whole and target.strides[1] == target.itemsize:
+    if is_tile(target, channels, lanes):
         for t in range(steps):
             store(target, (batch, channel, start + t), load(tile, (t,)))
         return
@@ -62,16 +68,13 @@ def write_tile(target, tile, batch, channel, channels, start, steps):
 
 
 @part
-def repeat_lanes(block, source, channel, channels):
-    """block[n · lanes + i] = source[channel + i] for i < channels, for all n < STATES; other lanes become 0."""
-    lanes = block.shape[0] // STATES
+def read_lanes(target, source, channel, channels, lanes):
+    """target[i] = source[channel + i] for i < channels; other lanes become 0."""
     if channels == lanes and source.strides[0] == source.itemsize:
-        for n in range(STATES):
-            store(block, (n * lanes,), load(source, (channel,)))
+        store(target, (0,), load(source, (channel,)))
         return
-    for n in range(STATES):
-        for i in range(lanes):
-            block[n * lanes + i] = source[channel + i] if i < channels else 0
+    for i in range(lanes):
+        target[i] = source[channel + i] if i < channels else 0
 
 
 @part
