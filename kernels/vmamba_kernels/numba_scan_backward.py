@@ -38,16 +38,17 @@ from vmamba_kernels.numba_scan import (
     U,
     X,
     Y,
+    begin_tile,
     blocks_in,
     channels_of_block,
     number_of_block,
     place_in_map,
     place_of_item,
     prepare_rates,
-    prepare_steps,
 )
 from vmamba_kernels.numba_tiles import (
     clear_block,
+    is_tile,
     prefetch_block,
     prefetch_token,
     read_block,
@@ -181,21 +182,29 @@ def walk_back(scan, saved, grad, tile, blocks, path, sums, b, g, team, first, en
 @part
 def prepare_tile(scan, grad, tile, block, b, channel, channels, start, steps):
     """All that a tile needs before its states: as in the forward scan, and what the gate does to the gradient of y."""
-    read_tile(tile[DELTA], scan.delta, b, channel, channels, start, steps)
-    read_tile(tile[U], scan.u, b, channel, channels, start, steps)
-    read_tile(tile[GRAD_Y], grad.y, b, channel, channels, start, steps)
-    prepare_steps(tile[DELTA], tile[U], tile, block, steps, scan.softplus)
+    lanes = tile.shape[2]
+    begin_tile(scan, tile, block, b, channel, channels, start, steps)
     zero = constant(load(tile, (GRAD_X, 0)), 0.0, 0.0)
     for t in range(steps):
         store(tile, (GRAD_X, t), zero)
         store(tile, (GRAD_DECAY, t), zero)
-    if scan.gated:
-        read_tile(tile[GRAD_GATE], scan.z, b, channel, channels, start, steps)
-        for t in range(steps):
-            z, grad_y = load(tile, (GRAD_GATE, t)), load(tile, (GRAD_Y, t))
-            gate = sigmoid(z)
-            store(tile, (GRAD_GATE, t), grad_y * gate * fma(z, 1.0 - gate, 1.0))
-            store(tile, (GRAD_Y, t), grad_y * z * gate)
+    if not scan.gated:
+        read_tile(tile[GRAD_Y], grad.y, b, channel, channels, start, steps)
+        return
+    own_y, own_z = tile[GRAD_Y], tile[GRAD_GATE]
+    if is_tile(grad.y, channels, lanes):
+        own_y = grad.y[b, channel : channel + lanes, start:].T
+    else:
+        read_tile(own_y, grad.y, b, channel, channels, start, steps)
+    if is_tile(scan.z, channels, lanes):
+        own_z = scan.z[b, channel : channel + lanes, start:].T
+    else:
+        read_tile(own_z, scan.z, b, channel, channels, start, steps)
+    for t in range(steps):
+        z, grad_y = load(own_z, (t,)), load(own_y, (t,))
+        gate = sigmoid(z)
+        store(tile, (GRAD_GATE, t), grad_y * gate * fma(z, 1.0 - gate, 1.0))
+        store(tile, (GRAD_Y, t), grad_y * z * gate)
 
 
 @inlined_part
@@ -286,25 +295,37 @@ def add_lane_sums(sums, index, block, added):
 @part
 def finish_tile(scan, grad, tile, block, sums, b, channel, channels, start, steps):
     """The gradients of u, Δ and z from what the states have left in the tile."""
+    lanes = tile.shape[2]
+    own_u, grad_u, grad_step, grad_z = tile[U], tile[U], tile[DELTA], tile[Y]
+    if is_tile(scan.u, channels, lanes):
+        own_u = scan.u[b, channel : channel + lanes, start:].T
+    in_place = is_tile(grad.u, channels, lanes) and is_tile(grad.delta, channels, lanes)
+    in_place = in_place and is_tile(grad.z, channels, lanes)
+    if in_place:
+        grad_u = grad.u[b, channel : channel + lanes, start:].T
+        grad_step = grad.delta[b, channel : channel + lanes, start:].T
+        if scan.gated:
+            grad_z = grad.z[b, channel : channel + lanes, start:].T
     skip = load(block, (SKIP, 0))
     sum_D = sum_bias = constant(skip, 0.0, 0.0)
     for t in range(steps):
-        u, step = load(tile, (U, t)), load(tile, (DELTA, t))
+        u, step = load(own_u, (t,)), load(tile, (DELTA, t))
         grad_y, grad_x = load(tile, (GRAD_Y, t)), load(tile, (GRAD_X, t))
         grad_delta = fma(u, grad_x, load(tile, (GRAD_DECAY, t)))
         if scan.softplus:
             grad_delta = grad_delta * softplus_slope(step)
         sum_D = fma(grad_y, u, sum_D)
         sum_bias = sum_bias + grad_delta
-        store(tile, (U, t), fma(grad_x, step, grad_y * skip))
-        store(tile, (DELTA, t), grad_delta)
-        store(tile, (Y, t), load(tile, (Y, t)) * load(tile, (GRAD_GATE, t)))
+        store(grad_u, (t,), fma(grad_x, step, grad_y * skip))
+        store(grad_step, (t,), grad_delta)
+        store(grad_z, (t,), load(tile, (Y, t)) * load(tile, (GRAD_GATE, t)))
     store(sums, (SUM_D,), load(sums, (SUM_D,)) + sum_D)
     store(sums, (SUM_BIAS,), load(sums, (SUM_BIAS,)) + sum_bias)
-    write_tile(grad.u, tile[U], b, channel, channels, start, steps)
-    write_tile(grad.delta, tile[DELTA], b, channel, channels, start, steps)
-    if scan.gated:
-        write_tile(grad.z, tile[Y], b, channel, channels, start, steps)
+    if not in_place:
+        write_tile(grad.u, grad_u, b, channel, channels, start, steps)
+        write_tile(grad.delta, grad_step, b, channel, channels, start, steps)
+        if scan.gated:
+            write_tile(grad.z, grad_z, b, channel, channels, start, steps)
 
 
 @part
