@@ -1,13 +1,39 @@
 """What the operators accept, checked in one place: an error names the argument, what was expected and what came."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any
 
 import torch
 from torch import Tensor
 
 FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+MOST_REMEMBERED = 1000
 
 
+def once(check: Callable[..., None]) -> Callable[..., None]:
+    """Arguments whose like have passed this check before pass at once: it looks at shapes, dtypes and devices only."""
+    passed: set[tuple] = set()
+
+    @wraps(check)
+    def checked(*arguments: Any) -> None:
+        if torch.compiler.is_compiling():
+            return check(*arguments)
+        try:
+            like = tuple([(x.shape, x.dtype, x.device) if isinstance(x, Tensor) else x for x in arguments])
+            if like in passed:
+                return None
+        except TypeError:  # something that cannot be remembered: a symbolic size, or what is no argument at all
+            return check(*arguments)
+        check(*arguments)
+        if len(passed) < MOST_REMEMBERED:
+            passed.add(like)
+        return None
+
+    return checked
+
+
+@once
 def check_scan(
     u: Tensor,
     delta: Tensor,
@@ -50,6 +76,7 @@ def check_scan(
             raise TypeError(f"{name}: expected float32 or float64, got {given[name].dtype}; pass {name}.float()")
 
 
+@once
 def check_conv(
     x: Tensor, weight: Tensor, bias: Tensor | None, activation: str | None, initial_state: Tensor | None
 ) -> None:

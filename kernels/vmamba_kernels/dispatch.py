@@ -92,12 +92,12 @@ def somebody_looks_on(arguments: Iterable[Any]) -> bool:
     """Whether more than a derivative has to know of a call.
 
     That is a compiler or a tracer, a mode (fake tensors, counters, selective checkpointing), torch.func.vmap, or a
-    tensor that is more than a tensor.
+    tensor that is more than a tensor, or less: one without data.
     """
     return (
         torch.compiler.is_compiling()
         or torch._C._len_torch_dispatch_stack() > 0
         or torch.jit.is_tracing()
         or (torch._C._are_functorch_transforms_active() and peek_interpreter_stack().key() == TransformType.Vmap)
-        or any(isinstance(x, Tensor) and type(x) not in PLAIN for x in arguments)
+        or any(isinstance(x, Tensor) and (type(x) not in PLAIN or x.is_meta) for x in arguments)
     )

@@ -52,6 +52,16 @@ def test_a_scan_that_does_not_fit_is_refused_by_name(case: str) -> None:
         selective_scan(**(arguments | change(arguments)))
 
 
+def test_what_has_passed_is_no_licence_for_what_has_not() -> None:
+    """Checks that have been passed are remembered."""
+    for _ in range(2):
+        selective_scan(**draw_scan())
+        for change, error, message in WRONG_SCANS.values():
+            arguments: dict[str, Any] = draw_scan()
+            with pytest.raises(error, match=message):
+                selective_scan(**(arguments | change(arguments)))
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [

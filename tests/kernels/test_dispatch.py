@@ -107,6 +107,16 @@ def test_a_tensor_of_another_kind_sees_the_call(name: str) -> None:
 
 
 @calls
+def test_tensors_without_data_have_a_result_without_data(name: str) -> None:
+    tensors = draw(requires_grad=True)
+    with registered(name) as seen:
+        y = CALLS[name](*(x.to("meta") for x in tensors))
+    assert seen == [name]
+    assert y.is_meta
+    assert y.shape == CALLS[name](*tensors).shape
+
+
+@calls
 def test_many_calls_are_mapped_by_torch(name: str) -> None:
     u, *others = draw()
     several = torch.stack([u, 2 * u])
