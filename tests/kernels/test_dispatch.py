@@ -38,7 +38,7 @@ def draw(requires_grad: bool = False) -> tuple[Tensor, ...]:
 
 
 @contextmanager
-def registered(name: str, compute: Callable[..., Any] | None = None) -> Iterator[list[str]]:
+def registered(name: str) -> Iterator[list[str]]:
     """Counts what goes through the dispatcher."""
     operator: Operator = getattr(custom_ops, name)
     seen, real = [], operator.registered
