@@ -1,4 +1,4 @@
-"""One direction's arguments as the fast engines get them: all of selective_scan's, validated, none left out."""
+"""One direction's arguments as the engines get them: all of selective_scan's, validated, none left out."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class Direction(NamedTuple):
-    """The arguments of a scan, in the order of `vmamba::selective_scan`."""
+    """The arguments of a scan, in the order of `vmamba::selective_scan`, with B and C as `in_groups` leaves them."""
 
     u: Tensor
     delta: Tensor
@@ -21,6 +21,12 @@ class Direction(NamedTuple):
     delta_softplus: bool
     reverse: bool
     exclude_self: bool
+
+
+def in_groups(tensors: Sequence[Tensor | None]) -> list[Any]:
+    """The nine tensors of a scan with B and C as (dim, state) or (batch, groups, state, length)."""
+    u, delta, A, B, C, *others = tensors
+    return [u, delta, A, *(m.unsqueeze(1) if m is not None and m.dim() == 3 else m for m in (B, C)), *others]
 
 
 def both_directions(arguments: Sequence[Any]) -> list[Direction]:

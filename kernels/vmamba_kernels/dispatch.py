@@ -6,7 +6,7 @@ short scan, and mostly nobody but autograd looks on. Then an `Operator` calls it
 torch.autograd.Function if there is something to differentiate.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 from torch._C._functorch import TransformType, peek_interpreter_stack
 from torch.autograd import forward_ad
 
-PLAIN = (Tensor, torch.nn.Parameter)
+PLAIN = frozenset({Tensor, torch.nn.Parameter, type(None), bool, str})
 
 
 class Operator:
@@ -88,16 +88,17 @@ def differentiated_by_a_transform() -> bool:
     return forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active()
 
 
-def somebody_looks_on(arguments: Iterable[Any]) -> bool:
+def somebody_looks_on(arguments: Sequence[Any]) -> bool:
     """Whether more than a derivative has to know of a call.
 
     That is a compiler or a tracer, a mode (fake tensors, counters, selective checkpointing), torch.func.vmap, or a
-    tensor that is more than a tensor, or less: one without data.
+    tensor that is more than a tensor, or less: one without data. (All are on one device, that of the first argument.)
     """
     return (
         torch.compiler.is_compiling()
         or torch._C._len_torch_dispatch_stack() > 0
         or torch.jit.is_tracing()
         or (torch._C._are_functorch_transforms_active() and peek_interpreter_stack().key() == TransformType.Vmap)
-        or any(isinstance(x, Tensor) and (type(x) not in PLAIN or x.is_meta) for x in arguments)
+        or not PLAIN.issuperset(map(type, arguments))
+        or arguments[0].is_meta
     )

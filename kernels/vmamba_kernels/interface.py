@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from functools import reduce
 from typing import Any, Literal, overload
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from vmamba_kernels import custom_ops
 from vmamba_kernels.arguments import check_conv, check_direction, check_scan
+from vmamba_kernels.direction import in_groups
 from vmamba_kernels.dispatch import will_be_differentiated
 from vmamba_kernels.engines import choose, load
 
@@ -121,7 +121,7 @@ def selective_scan(
         y, last_state, _ = custom_ops.selective_scan(*tensors, *options, engine, will_be_differentiated(tensors))
     else:
         with _in_its_own_precision(u.device):
-            y, last_state = load(engine).selective_scan(*tensors, *options)
+            y, last_state = load(engine).selective_scan(*in_groups(tensors), *options)
     return (y, last_state) if return_last_state else y
 
 
@@ -217,10 +217,9 @@ def _canonical(
     delta_bias: Tensor | None,
     initial_state: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
-    """What an engine is given: checked; B and C constant or in groups; parameters and states in the work dtype."""
+    """What an engine is given: checked; parameters and states in the work dtype."""
     check_scan(u, delta, A, B, C, D, z, delta_bias, initial_state)
     dtype = _work_dtype(u, A, D, delta_bias, initial_state)
-    B, C = (x.unsqueeze(1) if x.dim() == 3 else x for x in (B, C))
     if any(x is not None and x.dtype != dtype for x in (A, D, delta_bias, initial_state)):
         D, delta_bias, initial_state = (None if x is None else x.to(dtype) for x in (D, delta_bias, initial_state))
         A = A.to(dtype)
@@ -235,5 +234,5 @@ def _in_its_own_precision(device: torch.device) -> AbstractContextManager:
 
 
 def _work_dtype(*tensors: Tensor | None) -> torch.dtype:
-    """The widest dtype among the arguments, and at least float32."""
-    return reduce(torch.promote_types, (x.dtype for x in tensors if x is not None), torch.float32)
+    """The widest of the dtypes that the arguments may have, and at least float32."""
+    return torch.float64 if any(x is not None and x.dtype == torch.float64 for x in tensors) else torch.float32

@@ -31,14 +31,14 @@ class Target:
         architecture: as LLVM spells it: x86_64, aarch64, ...
         vector_bytes: size of the widest vector register that Numba's code may use.
         states: how many states the inner loops carry at a time; more hide latency, as long as the registers hold them.
-        scalef: whether there is an instruction for a · 2ᵏ (AVX-512).
+        avx512: whether there are instructions for a · 2ᵏ, and to look numbers up in a register.
         fused: whether a multiply-add rounds once.
     """
 
     architecture: str
     vector_bytes: int
     states: int
-    scalef: bool
+    avx512: bool
     fused: bool
 
 
@@ -49,10 +49,10 @@ def describe(triple: str, cpu: str, features: str) -> Target:
     fused = any(instruction in listing for instruction in ("vfmadd", "fmla"))
     architecture = triple.split("-")[0]
     if "zmm" in listing:
-        return Target(architecture, vector_bytes=64, states=4, scalef=True, fused=fused)
+        return Target(architecture, vector_bytes=64, states=4, avx512=True, fused=fused)
     if "ymm" in listing:
-        return Target(architecture, vector_bytes=32, states=2, scalef=False, fused=fused)
-    return Target(architecture, vector_bytes=16, states=2, scalef=False, fused=fused)
+        return Target(architecture, vector_bytes=32, states=2, avx512=False, fused=fused)
+    return Target(architecture, vector_bytes=16, states=2, avx512=False, fused=fused)
 
 
 TARGET = describe(*cpu_target.target_context.codegen().magic_tuple())

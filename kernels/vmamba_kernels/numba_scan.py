@@ -36,6 +36,7 @@ from vmamba_kernels.vector_math import (
     LARGEST_EXPONENT,
     fraction_grown,
     grown,
+    nearest_mark,
     rate_in_octaves,
     silu,
     softplus,
@@ -259,8 +260,8 @@ def advance(B_constant, C_constant, exclude_self, block, B, C, tile, ahead, s, s
         prefetch_token(ahead, t)
         step = repeat(load(tile, (DELTA, t)))
         step = where_less(longest, step, longest, step)
-        k = whole_exponent(step, rate)
-        carried = grown(h, k, fraction_grown(step, rate, tail, k))  # exp(Δ' A) h
+        mark = nearest_mark(step, rate)
+        carried = grown(h, whole_exponent(mark), fraction_grown(step, rate, tail, mark))  # exp(Δ' A) h
         B_t = load_block(block, (OWN_B,)) if B_constant else spread(B, (start + t, s * STATES))
         h = fma(repeat(load(tile, (X, t))), B_t, carried)
         C_t = load_block(block, (OWN_C,)) if C_constant else spread(C, (start + t, s * STATES))

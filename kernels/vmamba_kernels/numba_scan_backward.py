@@ -59,7 +59,7 @@ from vmamba_kernels.numba_tiles import (
 )
 from vmamba_kernels.thread_team import on_team
 from vmamba_kernels.vector_intrinsics import STATES, add_products, constant, fma, lane_sums, repeat, where_less
-from vmamba_kernels.vector_math import fraction_grown, grown, sigmoid, softplus_slope, whole_exponent
+from vmamba_kernels.vector_math import fraction_grown, grown, nearest_mark, sigmoid, softplus_slope, whole_exponent
 from vmamba_kernels.vector_memory import load, load_block, load_states, spread, store
 
 
@@ -235,9 +235,9 @@ def retrace(B_constant, C_constant, exclude_self, block, saved, maps, tile, path
         prefetch_token(needed, t)
         step = repeat(load(tile, (DELTA, t)))
         step = where_less(longest, step, longest, step)
-        k = whole_exponent(step, rate)
-        w = fraction_grown(step, rate, tail, k)
-        carried = grown(h, k, w)
+        mark = nearest_mark(step, rate)
+        w = fraction_grown(step, rate, tail, mark)
+        carried = grown(h, whole_exponent(mark), w)
         B_t = load_block(block, (OWN_B,)) if B_constant else spread(maps.B, (start + t, s * STATES))
         C_t = load_block(block, (OWN_C,)) if C_constant else spread(maps.C, (start + t, s * STATES))
         h = fma(repeat(load(tile, (X, t))), B_t, carried)
@@ -277,8 +277,8 @@ def go_back(B_constant, C_constant, exclude_self, block, maps, added, tile, path
         store(tile, (GRAD_X, t), add_products(load(tile, (GRAD_X, t)), grad_own, B_t))
         store(tile, (GRAD_DECAY, t), add_products(load(tile, (GRAD_DECAY, t)), F, A))
         grad_A = fma(step, F, grad_A)
-        k = whole_exponent(where_less(longest, step, longest, step), rate)
-        G = grown(G, k, load_block(path, (FRACTION, t)))
+        mark = nearest_mark(where_less(longest, step, longest, step), rate)
+        G = grown(G, whole_exponent(mark), load_block(path, (FRACTION, t)))
     store(block, (GRAD_STATE,), G)
     store(block, (GRAD_A,), load_block(block, (GRAD_A,)) + grad_A)
     store(block, (GRAD_OWN_B,), load_block(block, (GRAD_OWN_B,)) + grad_own_B)

@@ -12,7 +12,7 @@ from numba import njit
 
 from vmamba_kernels.machine import TARGET
 from vmamba_kernels.vector_intrinsics import fma
-from vmamba_kernels.vector_math import fraction_grown, grown, rate_in_octaves, whole_exponent
+from vmamba_kernels.vector_math import fraction_grown, grown, nearest_mark, rate_in_octaves, whole_exponent
 from vmamba_kernels.vector_memory import load_block, store
 
 ROWS = 16
@@ -48,8 +48,9 @@ def probes() -> tuple[Callable[..., Any], Callable[..., Any]]:
         for _ in range(rounds):
             for i in range(ROWS):
                 x = load_block(memory, (i,))
-                k = whole_exponent(x, rate)
-                store(memory, (ROWS + i,), grown(x, k, fraction_grown(x, rate, tail, k)))
+                mark = nearest_mark(x, rate)
+                power = grown(x, whole_exponent(mark), fraction_grown(x, rate, tail, mark))
+                store(memory, (ROWS + i,), power)
 
     # Unwrapped: a type checker put around every function of a library, as tests do, cannot be compiled.
     return njit(nogil=True)(unwrap(multiply_adds)), njit(nogil=True)(unwrap(exponentials))

@@ -168,7 +168,10 @@ def horner(typingctx, x, single, double):
 
 @intrinsic
 def times_two_to(typingctx, a, k):
-    """a · 2ᵏ for whole-numbered k, underflow to 0: one instruction with AVX-512, the exponent's bits elsewhere."""
+    """a · 2ᵏ for whole-numbered k, underflow to 0: one instruction with AVX-512, the exponent's bits elsewhere.
+
+    The instruction takes the whole part of a k that is none, ⌊k⌋; nothing else does.
+    """
     width, mantissa, bias = (32, 23, 127) if a.dtype == types.float32 else (64, 52, 1023)
 
     def by_exponent(context, builder, sig, args):
@@ -194,7 +197,31 @@ def times_two_to(typingctx, a, k):
             parts.append(_call(builder, name, x.type, x, power, x, everywhere, rounding, suffix=False))
         return concatenate(builder, parts)
 
-    return a(a, k), by_instruction if TARGET.scalef else by_exponent
+    return a(a, k), by_instruction if TARGET.avx512 else by_exponent
+
+
+@intrinsic
+def look_up(typingctx, number, single, double):
+    """The entry of a table that the lowest bits of each lane number: of `single` for float32, of `double` for float64.
+
+    A table has as many entries as a register has lanes, for it is held in one: AVX-512 only.
+    """
+
+    def codegen(context, builder, sig, args):
+        width = 32 if number.dtype == types.float32 else 64
+        table, registers, lane = args[1 if width == 32 else 2], 512 // width, ir.IntType(width)
+        entries = ir.Constant(ir.VectorType(ir.FloatType() if width == 32 else ir.DoubleType(), registers), None)
+        for i in range(registers):
+            entry = context.cast(builder, builder.extract_value(table, i), types.float64, number.dtype)
+            entries = builder.insert_element(entries, entry, ir.Constant(ir.IntType(32), i))
+        bits = builder.bitcast(args[0], ir.VectorType(lane, number.count))
+        name, parts = "llvm.x86.avx512.permvar." + ("sf" if width == 32 else "df") + ".512", []
+        for start in range(0, number.count, registers):
+            chosen = shuffle(builder, bits, bits, list(range(start, start + registers)))
+            parts.append(_call(builder, name, entries.type, entries, chosen, suffix=False))
+        return concatenate(builder, parts)
+
+    return number(number, single, double), codegen
 
 
 def concatenate(builder, parts: list):

@@ -1,19 +1,30 @@
 """Exponential, softplus and sigmoid of vectors, exact to about one unit in the last place of float32 and of float64.
 
 The decay of a state, Ā = exp(ΔA), is a power of two, 2ᵖ with p = Δ · A log₂e. For any p let k be the whole number
-nearest to it and r = p − k, so that |r| ≤ ½ and
+nearest to it; then
 
-    2ᵖ = 2ᵏ (1 + w),    w = 2ʳ − 1,
+    2ᵖ = 2ᵏ (1 + w),    w = 2ᵖ⁻ᵏ − 1,
 
 where w comes from a short polynomial *without* its constant term 1. A long memory has Ā just below 1: then k = 0, and
 w = Ā − 1 is known to full relative precision, while Ā itself would be rounded at the seventh digit, the same way at
 every step, and after thousands of steps the state would have drifted by thousands of roundings. So the kernels never
 form Ā: they carry (k, w) and compute Ā h as s + s w with s = 2ᵏ h, which costs no more than the exponential and its
 product with h.
+
+The shorter the way that a polynomial has to go, the fewer coefficients it needs. Think of p on a ruler with M marks an
+octave: with j the mark nearest to p, and r = p − j/M what is left, |r| ≤ 1/2M, and
+
+    w = f + (1 + f) (2ʳ − 1),    f = 2^(j/M − k) − 1.
+
+There are M such f, and AVX-512 looks them up in a single register, which has room for 16 of float32 and 8 of float64.
+Elsewhere the whole numbers are the only marks: M = 1, and f = 0.
 """
 
+from decimal import Decimal, localcontext
+
 from vmamba_kernels.kernel_compilation import inlined_part
-from vmamba_kernels.vector_intrinsics import absolute, constant, fma, horner, times_two_to, where_less
+from vmamba_kernels.machine import TARGET
+from vmamba_kernels.vector_intrinsics import absolute, constant, fma, horner, look_up, times_two_to, where_less
 
 # log₂ e as an unevaluated sum of two numbers.
 LOG2_E_SINGLE = (1.4426950216293335, 1.925963033500956e-08)
@@ -25,21 +36,51 @@ LOG_2_DOUBLE = (0.693147180559663, 2.8235290563031578e-13)
 
 # The polynomials below have the least largest relative error that their degree allows (Remez' exchange).
 
-# (2ʳ − 1) / r for |r| ≤ ½: 1.1e-8 and 1.8e-17.
-EXP2_SINGLE = (0.693147187927, 0.24022649795, 0.0555035743364, 0.00961823749491, 0.00133907354776, 0.000154035123676)
-EXP2_DOUBLE = (
-    0.6931471805599453112,
-    0.2402265069591009789,
-    0.05550410866482123653,
-    0.009618129107607065669,
-    0.001333355814653163286,
-    0.0001540353044148067992,
-    1.525273370121465649e-5,
-    1.321544272423112757e-6,
-    1.017812129916570442e-7,
-    7.072561701930320513e-9,
-    4.445537228154442733e-10,
-)
+# Marks an octave.
+BETWEEN_WHOLE_NUMBERS = TARGET.avx512
+MARKS_SINGLE, MARKS_DOUBLE = (16, 8) if BETWEEN_WHOLE_NUMBERS else (1, 1)
+
+# (2ʳ − 1) / r for |r| ≤ 1/2M, by the number of marks M: 1.1e-8 and 1.1e-7, 1.8e-17 and 2.7e-19. (The second error
+# counts for little: it is one of 2ʳ − 1, of which f takes most. And where Ā is close to 1, it vanishes.)
+EXP2_SINGLE = {
+    1: (0.693147187927, 0.24022649795, 0.0555035743364, 0.00961823749491, 0.00133907354776, 0.000154035123676),
+    16: (0.693147181036856, 0.240233551474180, 0.0555041085884650),
+}
+EXP2_DOUBLE = {
+    1: (
+        0.6931471805599453112,
+        0.2402265069591009789,
+        0.05550410866482123653,
+        0.009618129107607065669,
+        0.001333355814653163286,
+        0.0001540353044148067992,
+        1.525273370121465649e-5,
+        1.321544272423112757e-6,
+        1.017812129916570442e-7,
+        7.072561701930320513e-9,
+        4.445537228154442733e-10,
+    ),
+    8: (
+        0.6931471805599453092,
+        0.2402265069591007127,
+        0.05550410866482309647,
+        0.009618129107627846888,
+        0.001333355812701587459,
+        0.0001540353041758236141,
+        1.525352896608882836e-5,
+        1.321548704940052054e-6,
+    ),
+}
+COEFFICIENTS_SINGLE, COEFFICIENTS_DOUBLE = EXP2_SINGLE[MARKS_SINGLE], EXP2_DOUBLE[MARKS_DOUBLE]
+
+
+def powers_at_marks(marks: int) -> tuple[float, ...]:
+    """f = 2^(j/M − k) − 1 for j = 0 … M − 1, with k the whole number nearest to j/M: 0 in the first half, then 1."""
+    with localcontext(prec=40):
+        return tuple(float(Decimal(2) ** (Decimal(j) / marks - (2 * j >= marks)) - 1) for j in range(marks))
+
+
+POWERS_SINGLE, POWERS_DOUBLE = powers_at_marks(MARKS_SINGLE), powers_at_marks(MARKS_DOUBLE)
 
 # (eʳ − 1 − r) / r² for |r| ≤ ½ log 2: 2.7e-09 and 2.7e-18.
 EXP_SINGLE = (0.500000001338, 0.166666665324, 0.0416664655277, 0.00833336071514, 0.00139335975792, 0.000198577989868)
@@ -73,9 +114,17 @@ ARTANH_DOUBLE = (
     0.1706006292010550955,
 )
 
-# Adding and taking away 1.5 · 2^(bits of the mantissa) rounds to the nearest whole number.
+# Adding 1.5 · 2^(bits of the mantissa) rounds to a whole number, which then stands in the lowest bits; the M-th part of
+# that rounds to a mark. Taking away what was added gives the number back.
 ROUND_SINGLE = 1.5 * 2.0**23
 ROUND_DOUBLE = 1.5 * 2.0**52
+MARK_SINGLE = ROUND_SINGLE / MARKS_SINGLE
+MARK_DOUBLE = ROUND_DOUBLE / MARKS_DOUBLE
+
+# Taking away half an octave less gives, of the marks nearest to a whole number, that number and less than one more.
+HALF = 0.5 if BETWEEN_WHOLE_NUMBERS else 0.0
+WHOLE_SINGLE = MARK_SINGLE - HALF
+WHOLE_DOUBLE = MARK_DOUBLE - HALF
 
 # Beyond ± these exponents 2ᵖ is 0 or infinite in either type; the kernels keep their products within them.
 LARGEST_EXPONENT = 4096.0
@@ -96,17 +145,27 @@ def rate_in_octaves(a):
 
 
 @inlined_part
-def whole_exponent(step, rate):
-    """k: the whole number nearest to step · rate."""
-    magic = constant(step, ROUND_SINGLE, ROUND_DOUBLE)
-    return fma(step, rate, magic) - magic
+def nearest_mark(step, rate):
+    """The mark nearest to step · rate: its number stands in the lowest bits, for the next two functions to read."""
+    return fma(step, rate, constant(step, MARK_SINGLE, MARK_DOUBLE))
 
 
 @inlined_part
-def fraction_grown(step, rate, rate_tail, k):
-    """w = 2ʳ − 1 for r = step · (rate + rate_tail) − k."""
-    r = fma(step, rate_tail, fma(step, rate, -k))
-    return r * horner(r, EXP2_SINGLE, EXP2_DOUBLE)
+def whole_exponent(mark):
+    """k; with marks between the whole numbers its whole part, which `times_two_to` takes."""
+    return mark - constant(mark, WHOLE_SINGLE, WHOLE_DOUBLE)
+
+
+@inlined_part
+def fraction_grown(step, rate, rate_tail, mark):
+    """w = 2ᵖ⁻ᵏ − 1 for p = step · (rate + rate_tail)."""
+    nearest = mark - constant(mark, MARK_SINGLE, MARK_DOUBLE)
+    r = fma(step, rate_tail, fma(step, rate, -nearest))
+    w = r * horner(r, COEFFICIENTS_SINGLE, COEFFICIENTS_DOUBLE)
+    if BETWEEN_WHOLE_NUMBERS:
+        f = look_up(mark, POWERS_SINGLE, POWERS_DOUBLE)
+        w = fma(f + 1.0, w, f)
+    return w
 
 
 @inlined_part
@@ -123,7 +182,8 @@ def grown(value, k, w):
 def exponential_parts(x):
     """(k, e) with eˣ = 2ᵏ (1 + e), where e = eʳ − 1 for |r| ≤ ½ log 2; x is at most LARGEST_EXPONENT."""
     bounded = where_less(x, -LARGEST_EXPONENT, -LARGEST_EXPONENT, x)
-    k = whole_exponent(bounded, constant(x, LOG2_E_SINGLE[0], LOG2_E_DOUBLE[0]))
+    round_to_whole = constant(x, ROUND_SINGLE, ROUND_DOUBLE)
+    k = fma(bounded, constant(x, LOG2_E_SINGLE[0], LOG2_E_DOUBLE[0]), round_to_whole) - round_to_whole
     r = fma(-k, constant(x, LOG_2_SINGLE[0], LOG_2_DOUBLE[0]), bounded)
     r = fma(-k, constant(x, LOG_2_SINGLE[1], LOG_2_DOUBLE[1]), r)
     return k, fma(r * r, horner(r, EXP_SINGLE, EXP_DOUBLE), r)

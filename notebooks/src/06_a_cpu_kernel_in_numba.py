@@ -24,7 +24,15 @@ from numba import njit
 from vmamba_kernels import selective_scan
 from vmamba_kernels.kernel_launch import lanes
 from vmamba_kernels.vector_intrinsics import STATES, add_products, constant, fma, repeat
-from vmamba_kernels.vector_math import EXP2_SINGLE, fraction_grown, grown, rate_in_octaves, whole_exponent
+from vmamba_kernels.vector_math import (
+    EXP2_SINGLE,
+    MARKS_SINGLE,
+    fraction_grown,
+    grown,
+    nearest_mark,
+    rate_in_octaves,
+    whole_exponent,
+)
 from vmamba_kernels.vector_memory import load, load_block, spread, store
 
 from vmamba_edu import checks, panels
@@ -294,8 +302,30 @@ for used in (2, 3, 4, 5, 6):
     c = np.polynomial.polynomial.polyfit(nodes, np.expm1(nodes * math.log(2)) / nodes, used - 1)
     k, w = exp2_parts(p, c)
     print(f"{used} coefficients: relative error {np.abs(np.ldexp(1 + w, k.astype(int)) / np.exp2(p) - 1).max():.1e}")
-k, w = exp2_parts(p, np.array(EXP2_SINGLE))
-print(f"the library's {len(EXP2_SINGLE)}: {np.abs(np.ldexp(1 + w, k.astype(int)) / np.exp2(p) - 1).max():.1e}")
+k, w = exp2_parts(p, np.array(EXP2_SINGLE[1]))
+print(f"the library's {len(EXP2_SINGLE[1])}: {np.abs(np.ldexp(1 + w, k.astype(int)) / np.exp2(p) - 1).max():.1e}")
+
+# %% [markdown]
+# The shorter the way, the shorter the polynomial. Between two whole numbers, put sixteen marks on the line, and let $r$
+# be what is left of $p$ at the nearest of them, $j$: then $|r| \le \frac1{32}$. What the mark itself is worth,
+# $f = 2^{j-k} - 1$, is one of sixteen numbers, and $w = f + (1 + f)\,(2^r - 1)$. A table of sixteen numbers is one
+# register of a processor with AVX-512, and one instruction looks them up in it.
+
+
+# %%
+def exp2_parts_by_marks(p, marks):
+    """As `exp2_parts`, with the library's coefficients for so many marks an octave."""
+    j = np.rint(p * marks) / marks
+    k = np.floor(j + 0.5)
+    f = np.exp2(j - k) - 1
+    return k, f + (1 + f) * exp2_parts(p - j, np.array(EXP2_SINGLE[marks]))[1]
+
+
+for marks in EXP2_SINGLE:
+    k, w = exp2_parts_by_marks(p, marks)
+    error = np.abs(np.ldexp(1 + w, k.astype(int)) / np.exp2(p) - 1).max()
+    here = ", as on this machine" if marks == MARKS_SINGLE else ""
+    print(f"{marks} to an octave, {len(EXP2_SINGLE[marks])} coefficients: relative error {error:.1e}{here}")
 
 # %% [markdown]
 # Single precision itself rounds at 6e-8. Would five coefficients not do, with an error of about 1e-7, or four with
@@ -318,8 +348,8 @@ checks.small_bias(my_choice)
 # kernel never writes $\bar A$ down. It keeps $k$ and $w$, and $\bar A h = 2^k (h + w h)$: for a long memory $k = 0$,
 # and $w = \bar A - 1$ has all its digits.
 #
-# This is the library's own, in the words of its kernels. `load` fetches a vector from memory, `whole_exponent` is $k$,
-# `fraction_grown` is $w$.
+# This is the library's own, in the words of its kernels. `load` fetches a vector from memory, `nearest_mark` finds $j$,
+# `whole_exponent` is $k$ (and a fraction, which nobody looks at), `fraction_grown` is $w$.
 
 
 # %%
@@ -331,9 +361,9 @@ def decay_parts(step, a, k, w):
     """exp(step a) = 2**k (1 + w), one vector after the other."""
     rate, tail = rate_in_octaves(load(a, (0,)))  # a log2(e), and what float32 rounds off it
     for i in range(0, step.shape[0], LANES):
-        power = whole_exponent(load(step, (i,)), rate)
-        store(k, (i,), power)
-        store(w, (i,), fraction_grown(load(step, (i,)), rate, tail, power))
+        mark = nearest_mark(load(step, (i,)), rate)
+        store(k, (i,), whole_exponent(mark))
+        store(w, (i,), fraction_grown(load(step, (i,)), rate, tail, mark))
 
 
 step = np.logspace(-6, 1, 4096, dtype=np.float32)
@@ -341,12 +371,12 @@ k, w = np.empty_like(step), np.empty_like(step)
 decay_parts(step, np.full(LANES, -1, np.float32), k, w)
 nothing = np.zeros(LANES, np.float32)
 decay_parts(nothing, np.full(LANES, -1, np.float32), at_0 := nothing + 1, w_0 := nothing + 1)
-print(f"at Δ = 0: k = {at_0[0]:.0f}, w = {w_0[0]:.0f}, so exactly 1")
+print(f"at Δ = 0: k = {math.floor(at_0[0])}, w = {w_0[0]:.0f}, so exactly 1")
 
 # %%
 exact = np.expm1(-step.astype(float))  # Ā - 1, in double precision
 rounded = np.exp(-step.astype(float)).astype(np.float32).astype(float) - 1
-parts = np.ldexp(1 + w.astype(float), k.astype(int)) - 1
+parts = np.ldexp(1 + w.astype(float), np.floor(k).astype(int)) - 1
 errors = {name: np.abs(one / exact - 1) for name, one in (("Ā in float32", rounded), ("k and w", parts))}
 worst = {name: torch.from_numpy(error.reshape(-1, 8).max(1) + 1e-9) for name, error in errors.items()}  # of eight each
 show(
@@ -390,8 +420,8 @@ def vectors(u, delta, A, B, C, y, first, end):
             for t in range(u.shape[0]):
                 step = load(delta, (t, k * LANES))
                 x, step = repeat(step * load(u, (t, k * LANES))), repeat(step)
-                power = whole_exponent(step, rate)
-                carried = grown(h, power, fraction_grown(step, rate, tail, power))  # exp(Δ A) h
+                mark = nearest_mark(step, rate)
+                carried = grown(h, whole_exponent(mark), fraction_grown(step, rate, tail, mark))  # exp(Δ A) h
                 h = fma(x, spread(B, (t, s * STATES)), carried)
                 old = load(y, (t, k * LANES))
                 store(y, (t, k * LANES), add_products(old, h, spread(C, (t, s * STATES))))

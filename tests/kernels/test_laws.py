@@ -239,7 +239,7 @@ def test_the_operator_passes_the_checks_of_torch(engine: str) -> None:
 
     arguments = draw_scan(dtype=torch.float32)
     inputs = [arguments[n].requires_grad_() for n in ("u", "delta", "A")]
-    inputs += [arguments[n][:, None].detach().requires_grad_() for n in ("B", "C")]
+    inputs += [arguments["B"].requires_grad_(), arguments["C"][:, None].detach().requires_grad_()]
     operator = torch.ops.vmamba.selective_scan.default
     for save in (False, True):
         options = (True, False, False, needs(engine), save)

@@ -46,9 +46,9 @@ def decay(steps, rates, states, results):
     for i in range(steps.shape[0]):
         step = load(steps, (i, 0))
         rate, tail = vector_math.rate_in_octaves(load(rates, (i, 0)))
-        k = vector_math.whole_exponent(step, rate)
-        w = vector_math.fraction_grown(step, rate, tail, k)
-        store(results, (i, 0), vector_math.grown(load(states, (i, 0)), k, w))
+        mark = vector_math.nearest_mark(step, rate)
+        w = vector_math.fraction_grown(step, rate, tail, mark)
+        store(results, (i, 0), vector_math.grown(load(states, (i, 0)), vector_math.whole_exponent(mark), w))
 
 
 def rows(x: np.ndarray, dtype: type) -> np.ndarray:
@@ -126,10 +126,10 @@ def decay_fraction(steps, rates, results):
     for i in range(steps.shape[0]):
         step = load(steps, (i, 0))
         rate, tail = vector_math.rate_in_octaves(load(rates, (i, 0)))
-        k = vector_math.whole_exponent(step, rate)
-        w = vector_math.fraction_grown(step, rate, tail, k)
+        mark = vector_math.nearest_mark(step, rate)
+        w = vector_math.fraction_grown(step, rate, tail, mark)
         one = constant(step, 1.0, 1.0)
-        power = vector_math.grown(one, k, constant(step, 0.0, 0.0))
+        power = vector_math.grown(one, vector_math.whole_exponent(mark), constant(step, 0.0, 0.0))
         store(results, (i, 0), (power - one) + power * w)
 
 
@@ -138,9 +138,10 @@ def decay_fraction(steps, rates, results):
 def test_decay_is_within_two_units_of_the_exact_product(dtype: type) -> None:
     """exp(Δ A) h, the product Δ A not rounded: one unit for the exponential, one for its product with the state."""
     random = np.random.default_rng(0)
-    steps = np.exp(random.uniform(np.log(1e-8), np.log(50), 300_000)).astype(dtype)
-    rates = -np.exp(random.uniform(np.log(1e-4), np.log(1e4), 300_000)).astype(dtype)
-    wide = WIDER[dtype]
+    steps = np.exp(random.uniform(np.log(1e-8), np.log(50), 300_000))
+    rates = -np.exp(random.uniform(np.log(1e-4), np.log(1e4), 300_000))
+    steps[::3] = random.uniform(0, 3, 100_000) / -rates[::3]  # decays of all sizes, not only none and all
+    steps, rates, wide = steps.astype(dtype), rates.astype(dtype), WIDER[dtype]
     exponent = steps.astype(wide) * rates.astype(wide)
     kept = exponent > -80
     states = random.uniform(1, 2, kept.sum()).astype(dtype)

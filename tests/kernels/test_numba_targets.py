@@ -35,7 +35,7 @@ def test_the_laws_hold_on_older_processors(processor: str) -> None:
     run_python(
         "import sys, pytest\n"
         "from vmamba_kernels.machine import TARGET\n"
-        f"assert (TARGET.vector_bytes, TARGET.scalef, TARGET.fused) == {expected(processor)}\n"
+        f"assert (TARGET.vector_bytes, TARGET.avx512, TARGET.fused) == {expected(processor)}\n"
         f"options = ['-q', '-x', '-k', {ESSENTIAL!r}, '-p', 'no:cacheprovider', '-p', 'no:xdist']\n"
         f"sys.exit(pytest.main([*options, *{files!r}]))",
         timeout=570,
@@ -44,7 +44,7 @@ def test_the_laws_hold_on_older_processors(processor: str) -> None:
 
 
 def expected(processor: str) -> tuple[int, bool, bool]:
-    """vector_bytes, scalef, fused."""
+    """vector_bytes, avx512, fused."""
     return {"haswell": (32, False, True), "x86-64": (16, False, False)}[processor]
 
 
@@ -69,7 +69,7 @@ llvm.initialize_all_targets()
 llvm.initialize_all_asmprinters()
 TRIPLE = "aarch64-unknown-linux-gnu"
 arm = machine.describe(TRIPLE, "generic", "+neon")
-assert (arm.architecture, arm.vector_bytes, arm.scalef, arm.fused) == ("aarch64", 16, False, True), arm
+assert (arm.architecture, arm.vector_bytes, arm.avx512, arm.fused) == ("aarch64", 16, False, True), arm
 target = llvm.Target.from_triple(TRIPLE).create_target_machine(cpu="generic", features="+neon", opt=3)
 
 def listing(text):
