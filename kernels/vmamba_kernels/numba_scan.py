@@ -31,9 +31,9 @@ from vmamba_kernels.numba_tiles import (
     write_tile,
 )
 from vmamba_kernels.thread_team import on_team
-from vmamba_kernels.vector_intrinsics import STATES, absolute, add_products, fma, repeat, where_less
+from vmamba_kernels.vector_intrinsics import STATES, absolute, add_products, constant, fma, repeat, where_less
 from vmamba_kernels.vector_math import (
-    LARGEST_EXPONENT,
+    LARGEST_OCTAVES,
     fraction_grown,
     grown,
     nearest_mark,
@@ -72,9 +72,9 @@ class Scan(NamedTuple):
 RATE, RATE_TAIL, LONGEST_STEP, STATE, OWN_B, OWN_C, SKIP, SHIFT = range(8)
 FORWARD_BLOCKS = 8
 
-# ... and its array `tile` for one of them.
-DELTA, U, X, Y = range(4)
-FORWARD_TILES = 4
+# ... and its array `tile` for one of them. STEP is Δ' as the states take it, DELTA is Δ' as it is.
+DELTA, U, X, Y, STEP = range(5)
+FORWARD_TILES = 5
 
 
 class Outputs(NamedTuple):
@@ -140,7 +140,7 @@ def scan_item(scan, outputs, item, tile, blocks):
             channel, channels = channels_of_block(first, end, lanes, k)
             if saved.shape[0] > 0:
                 copy_block(saved[b, start // length, first_block + k], blocks[STATE, k])
-            begin_tile(scan, tile, blocks[:, k], b, channel, channels, start, steps)
+            begin_tile(scan.delta, scan.u, scan.softplus, tile, blocks[:, k], b, channel, channels, start, steps)
             for s in range(blocks.shape[2]):
                 ahead = needed_next(touched, b, first, end, k, start, length, lanes, s)
                 carry_states(scan, blocks[:, k, s], B, C, tile, ahead, s, start, steps)
@@ -189,12 +189,16 @@ def channels_of_block(first, end, lanes, k):
 def prepare_rates(scan, block, channel, channels):
     """What does not change along the sequence: rates of decay, D and the bias, and B and C where they are constant."""
     read_block(block[RATE], scan.A, channel, channels)
+    lanes = block.shape[2] // STATES
+    fastest = constant(load(block, (RATE, 0)), 0.0, 0.0)
     for s in range(block.shape[1]):
         rate, tail = rate_in_octaves(load_block(block, (RATE, s)))
         store(block, (RATE, s), rate)
         store(block, (RATE_TAIL, s), tail)
-        store(block, (LONGEST_STEP, s), LARGEST_EXPONENT / absolute(rate))  # beyond it exp(Δ' A) is 0, or infinite
-    lanes = block.shape[2] // STATES
+        for n in range(STATES):
+            speed = absolute(load(block, (RATE, s, n * lanes)))
+            fastest = where_less(fastest, speed, speed, fastest)
+    store(block, (LONGEST_STEP, 0), LARGEST_OCTAVES / fastest)  # longer ones leave nothing either, of any state
     read_lanes(block[SKIP, 0], scan.D, channel, channels, lanes)
     read_lanes(block[SHIFT, 0], scan.bias, channel, channels, lanes)
     if scan.B_constant:
@@ -204,30 +208,31 @@ def prepare_rates(scan, block, channel, channels):
 
 
 @inlined_part
-def begin_tile(scan, tile, block, b, channel, channels, start, steps):
+def begin_tile(delta, u, use_softplus, tile, block, b, channel, channels, start, steps):
     """All that a tile needs before its states, from u and Δ where they lie, if they lie as a tile does."""
     lanes = tile.shape[2]
-    delta, u = tile[DELTA], tile[U]
-    if is_tile(scan.delta, channels, lanes):
-        delta = scan.delta[b, channel : channel + lanes, start:].T
+    own_delta, own_u = tile[DELTA], tile[U]
+    if is_tile(delta, channels, lanes):
+        own_delta = delta[b, channel : channel + lanes, start:].T
     else:
-        read_tile(delta, scan.delta, b, channel, channels, start, steps)
-    if is_tile(scan.u, channels, lanes):
-        u = scan.u[b, channel : channel + lanes, start:].T
+        read_tile(own_delta, delta, b, channel, channels, start, steps)
+    if is_tile(u, channels, lanes):
+        own_u = u[b, channel : channel + lanes, start:].T
     else:
-        read_tile(u, scan.u, b, channel, channels, start, steps)
-    prepare_steps(delta, u, tile, block, steps, scan.softplus)
+        read_tile(own_u, u, b, channel, channels, start, steps)
+    prepare_steps(own_delta, own_u, tile, block, steps, use_softplus)
 
 
 @part
 def prepare_steps(delta, u, tile, block, steps, use_softplus):
     """From Δ and u: Δ', x = Δ' u, and the part of y that skips the states, D u. Δ may stand where Δ' will."""
-    skip, shift = load(block, (SKIP, 0)), load(block, (SHIFT, 0))
+    skip, shift, longest = load(block, (SKIP, 0)), load(block, (SHIFT, 0)), load(block, (LONGEST_STEP, 0))
     for t in range(steps):
         step, own_u = load(delta, (t,)) + shift, load(u, (t,))
         if use_softplus:
             step = softplus(step)
         store(tile, (DELTA, t), step)
+        store(tile, (STEP, t), where_less(longest, step, longest, step))
         store(tile, (X, t), step * own_u)
         store(tile, (Y, t), skip * own_u)
 
@@ -250,16 +255,11 @@ def advance(B_constant, C_constant, exclude_self, block, B, C, tile, ahead, s, s
     With every token, memory is asked for one of what is needed next, `ahead`. Asked for all at once, it could not take
     so many orders, and everything would wait.
     """
-    rate, tail, longest = (
-        load_block(block, (RATE,)),
-        load_block(block, (RATE_TAIL,)),
-        load_block(block, (LONGEST_STEP,)),
-    )
+    rate, tail = load_block(block, (RATE,)), load_block(block, (RATE_TAIL,))
     h = load_block(block, (STATE,))
     for t in range(steps):
         prefetch_token(ahead, t)
-        step = repeat(load(tile, (DELTA, t)))
-        step = where_less(longest, step, longest, step)
+        step = repeat(load(tile, (STEP, t)))
         mark = nearest_mark(step, rate)
         carried = grown(h, whole_exponent(mark), fraction_grown(step, rate, tail, mark))  # exp(Δ' A) h
         B_t = load_block(block, (OWN_B,)) if B_constant else spread(B, (start + t, s * STATES))

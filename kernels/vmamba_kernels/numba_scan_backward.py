@@ -29,12 +29,13 @@ from vmamba_kernels.machine import flush_denormals, restore_denormals, take_numb
 from vmamba_kernels.numba_scan import (
     DELTA,
     FORWARD_BLOCKS,
-    LONGEST_STEP,
+    FORWARD_TILES,
     OWN_B,
     OWN_C,
     RATE,
     RATE_TAIL,
     SKIP,
+    STEP,
     U,
     X,
     Y,
@@ -58,7 +59,7 @@ from vmamba_kernels.numba_tiles import (
     write_tile,
 )
 from vmamba_kernels.thread_team import on_team
-from vmamba_kernels.vector_intrinsics import STATES, add_products, constant, fma, lane_sums, repeat, where_less
+from vmamba_kernels.vector_intrinsics import STATES, add_products, constant, fma, lane_sums, repeat
 from vmamba_kernels.vector_math import fraction_grown, grown, nearest_mark, sigmoid, softplus_slope, whole_exponent
 from vmamba_kernels.vector_memory import load, load_block, load_states, spread, store
 
@@ -94,8 +95,8 @@ SYSTEM, GRAD_A, GRAD_OWN_B, GRAD_OWN_C, GRAD_STATE = range(FORWARD_BLOCKS, FORWA
 BACKWARD_BLOCKS = FORWARD_BLOCKS + 5
 
 # Further rows of `tile`: g, what z's gradient is y times, dx, and Σ A F.
-GRAD_Y, GRAD_GATE, GRAD_X, GRAD_DECAY = range(4, 8)
-BACKWARD_TILES = 8
+GRAD_Y, GRAD_GATE, GRAD_X, GRAD_DECAY = range(FORWARD_TILES, FORWARD_TILES + 4)
+BACKWARD_TILES = FORWARD_TILES + 4
 
 # Rows of `path`, what one group of states leaves in each token of a tile: exp(Δ' A) h, and w.
 CARRIED, FRACTION = range(2)
@@ -168,7 +169,10 @@ def walk_back(scan, saved, grad, tile, blocks, path, sums, b, g, team, first, en
         steps = min(length, scan.u.shape[2] - start)
         for k in range(blocks_in(first, end, lanes)):
             channel, channels = channels_of_block(first, end, lanes, k)
-            prepare_tile(scan, grad, tile, blocks[:, k], b, channel, channels, start, steps)
+            prepare_tile(
+                scan.delta, scan.u, scan.z, grad.y, scan.softplus, scan.gated,
+                tile, blocks[:, k], b, channel, channels, start, steps,
+            )  # fmt: skip
             next_c, next_k = (c, k + 1) if channel + lanes < end else (c - 1, 0)
             for s in range(blocks.shape[2]):
                 prefetch_block(saved, (b, next_c, first_block + next_k, s))
@@ -176,35 +180,38 @@ def walk_back(scan, saved, grad, tile, blocks, path, sums, b, g, team, first, en
                 written = results[min(s, 2)], b, channel, start
                 block, states = blocks[:, k, s], saved[b, c, first_block + k, s]
                 return_states(scan, block, states, maps, k > 0, tile, path, needed, written, s, start, steps)
-            finish_tile(scan, grad, tile, blocks[:, k], sums[:, k], b, channel, channels, start, steps)
+            finish_tile(
+                scan.u, grad.u, grad.delta, grad.z, scan.softplus, scan.gated,
+                tile, blocks[:, k], sums[:, k], b, channel, channels, start, steps,
+            )  # fmt: skip
 
 
 @part
-def prepare_tile(scan, grad, tile, block, b, channel, channels, start, steps):
+def prepare_tile(delta, u, z, grad_y, use_softplus, gated, tile, block, b, channel, channels, start, steps):
     """All that a tile needs before its states: as in the forward scan, and what the gate does to the gradient of y."""
     lanes = tile.shape[2]
-    begin_tile(scan, tile, block, b, channel, channels, start, steps)
+    begin_tile(delta, u, use_softplus, tile, block, b, channel, channels, start, steps)
     zero = constant(load(tile, (GRAD_X, 0)), 0.0, 0.0)
     for t in range(steps):
         store(tile, (GRAD_X, t), zero)
         store(tile, (GRAD_DECAY, t), zero)
-    if not scan.gated:
-        read_tile(tile[GRAD_Y], grad.y, b, channel, channels, start, steps)
+    if not gated:
+        read_tile(tile[GRAD_Y], grad_y, b, channel, channels, start, steps)
         return
     own_y, own_z = tile[GRAD_Y], tile[GRAD_GATE]
-    if is_tile(grad.y, channels, lanes):
-        own_y = grad.y[b, channel : channel + lanes, start:].T
+    if is_tile(grad_y, channels, lanes):
+        own_y = grad_y[b, channel : channel + lanes, start:].T
     else:
-        read_tile(own_y, grad.y, b, channel, channels, start, steps)
-    if is_tile(scan.z, channels, lanes):
-        own_z = scan.z[b, channel : channel + lanes, start:].T
+        read_tile(own_y, grad_y, b, channel, channels, start, steps)
+    if is_tile(z, channels, lanes):
+        own_z = z[b, channel : channel + lanes, start:].T
     else:
-        read_tile(own_z, scan.z, b, channel, channels, start, steps)
+        read_tile(own_z, z, b, channel, channels, start, steps)
     for t in range(steps):
-        z, grad_y = load(own_z, (t,)), load(own_y, (t,))
-        gate = sigmoid(z)
-        store(tile, (GRAD_GATE, t), grad_y * gate * fma(z, 1.0 - gate, 1.0))
-        store(tile, (GRAD_Y, t), grad_y * z * gate)
+        z_t, grad_t = load(own_z, (t,)), load(own_y, (t,))
+        gate = sigmoid(z_t)
+        store(tile, (GRAD_GATE, t), grad_t * gate * fma(z_t, 1.0 - gate, 1.0))
+        store(tile, (GRAD_Y, t), grad_t * z_t * gate)
 
 
 @inlined_part
@@ -225,16 +232,11 @@ def return_states(scan, block, saved, maps, added, tile, path, needed, written, 
 @inlined_part
 def retrace(B_constant, C_constant, exclude_self, block, saved, maps, tile, path, needed, s, start, steps):
     """Carry STATES states through the tile as `advance` does, keeping exp(Δ' A) h and w of every token."""
-    rate, tail, longest = (
-        load_block(block, (RATE,)),
-        load_block(block, (RATE_TAIL,)),
-        load_block(block, (LONGEST_STEP,)),
-    )
+    rate, tail = load_block(block, (RATE,)), load_block(block, (RATE_TAIL,))
     h = load_block(saved, (0,))
     for t in range(steps):
         prefetch_token(needed, t)
-        step = repeat(load(tile, (DELTA, t)))
-        step = where_less(longest, step, longest, step)
+        step = repeat(load(tile, (STEP, t)))
         mark = nearest_mark(step, rate)
         w = fraction_grown(step, rate, tail, mark)
         carried = grown(h, whole_exponent(mark), w)
@@ -252,12 +254,12 @@ def go_back(B_constant, C_constant, exclude_self, block, maps, added, tile, path
 
     Those of B and C are sums over channels: this block's are added to what the blocks before it have left, if `added`.
     """
-    rate, longest, A = load_block(block, (RATE,)), load_block(block, (LONGEST_STEP,)), load_block(block, (SYSTEM,))
+    rate, A = load_block(block, (RATE,)), load_block(block, (SYSTEM,))
     G = load_block(block, (GRAD_STATE,))
     grad_A = grad_own_B = grad_own_C = constant(G, 0.0, 0.0)
     for t in range(steps - 1, -1, -1):
         prefetch_token(written, t)
-        step, x = repeat(load(tile, (DELTA, t))), repeat(load(tile, (X, t)))
+        step, x = repeat(load(tile, (STEP, t))), repeat(load(tile, (X, t)))
         grad_y = repeat(load(tile, (GRAD_Y, t)))
         carried = load_block(path, (CARRIED, t))
         B_t = load_block(block, (OWN_B,)) if B_constant else spread(maps.B, (start + t, s * STATES))
@@ -277,7 +279,7 @@ def go_back(B_constant, C_constant, exclude_self, block, maps, added, tile, path
         store(tile, (GRAD_X, t), add_products(load(tile, (GRAD_X, t)), grad_own, B_t))
         store(tile, (GRAD_DECAY, t), add_products(load(tile, (GRAD_DECAY, t)), F, A))
         grad_A = fma(step, F, grad_A)
-        mark = nearest_mark(where_less(longest, step, longest, step), rate)
+        mark = nearest_mark(step, rate)
         G = grown(G, whole_exponent(mark), load_block(path, (FRACTION, t)))
     store(block, (GRAD_STATE,), G)
     store(block, (GRAD_A,), load_block(block, (GRAD_A,)) + grad_A)
@@ -293,39 +295,41 @@ def add_lane_sums(sums, index, block, added):
 
 
 @part
-def finish_tile(scan, grad, tile, block, sums, b, channel, channels, start, steps):
+def finish_tile(
+    u, grad_u, grad_delta, grad_z, use_softplus, gated, tile, block, sums, b, channel, channels, start, steps
+):
     """The gradients of u, Δ and z from what the states have left in the tile."""
     lanes = tile.shape[2]
-    own_u, grad_u, grad_step, grad_z = tile[U], tile[U], tile[DELTA], tile[Y]
-    if is_tile(scan.u, channels, lanes):
-        own_u = scan.u[b, channel : channel + lanes, start:].T
-    in_place = is_tile(grad.u, channels, lanes) and is_tile(grad.delta, channels, lanes)
-    in_place = in_place and is_tile(grad.z, channels, lanes)
+    own_u, to_u, to_delta, to_z = tile[U], tile[U], tile[DELTA], tile[Y]
+    if is_tile(u, channels, lanes):
+        own_u = u[b, channel : channel + lanes, start:].T
+    in_place = is_tile(grad_u, channels, lanes) and is_tile(grad_delta, channels, lanes)
+    in_place = in_place and is_tile(grad_z, channels, lanes)
     if in_place:
-        grad_u = grad.u[b, channel : channel + lanes, start:].T
-        grad_step = grad.delta[b, channel : channel + lanes, start:].T
-        if scan.gated:
-            grad_z = grad.z[b, channel : channel + lanes, start:].T
+        to_u = grad_u[b, channel : channel + lanes, start:].T
+        to_delta = grad_delta[b, channel : channel + lanes, start:].T
+        if gated:
+            to_z = grad_z[b, channel : channel + lanes, start:].T
     skip = load(block, (SKIP, 0))
     sum_D = sum_bias = constant(skip, 0.0, 0.0)
     for t in range(steps):
-        u, step = load(own_u, (t,)), load(tile, (DELTA, t))
+        u_t, step = load(own_u, (t,)), load(tile, (DELTA, t))
         grad_y, grad_x = load(tile, (GRAD_Y, t)), load(tile, (GRAD_X, t))
-        grad_delta = fma(u, grad_x, load(tile, (GRAD_DECAY, t)))
-        if scan.softplus:
-            grad_delta = grad_delta * softplus_slope(step)
-        sum_D = fma(grad_y, u, sum_D)
-        sum_bias = sum_bias + grad_delta
-        store(grad_u, (t,), fma(grad_x, step, grad_y * skip))
-        store(grad_step, (t,), grad_delta)
-        store(grad_z, (t,), load(tile, (Y, t)) * load(tile, (GRAD_GATE, t)))
+        grad_step = fma(u_t, grad_x, load(tile, (GRAD_DECAY, t)))
+        if use_softplus:
+            grad_step = grad_step * softplus_slope(step)
+        sum_D = fma(grad_y, u_t, sum_D)
+        sum_bias = sum_bias + grad_step
+        store(to_u, (t,), fma(grad_x, step, grad_y * skip))
+        store(to_delta, (t,), grad_step)
+        store(to_z, (t,), load(tile, (Y, t)) * load(tile, (GRAD_GATE, t)))
     store(sums, (SUM_D,), load(sums, (SUM_D,)) + sum_D)
     store(sums, (SUM_BIAS,), load(sums, (SUM_BIAS,)) + sum_bias)
     if not in_place:
-        write_tile(grad.u, grad_u, b, channel, channels, start, steps)
-        write_tile(grad.delta, grad_step, b, channel, channels, start, steps)
-        if scan.gated:
-            write_tile(grad.z, grad_z, b, channel, channels, start, steps)
+        write_tile(grad_u, to_u, b, channel, channels, start, steps)
+        write_tile(grad_delta, to_delta, b, channel, channels, start, steps)
+        if gated:
+            write_tile(grad_z, to_z, b, channel, channels, start, steps)
 
 
 @part

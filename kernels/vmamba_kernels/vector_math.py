@@ -126,8 +126,12 @@ HALF = 0.5 if BETWEEN_WHOLE_NUMBERS else 0.0
 WHOLE_SINGLE = MARK_SINGLE - HALF
 WHOLE_DOUBLE = MARK_DOUBLE - HALF
 
-# Beyond ± these exponents 2ᵖ is 0 or infinite in either type; the kernels keep their products within them.
+# Beyond ± this exponent 2ᵖ is 0 or infinite in either type.
 LARGEST_EXPONENT = 4096.0
+
+# A state may decay by more octaves than that in a single step. Up to here, what is left of p after rounding it stays so
+# small that w is finite; then 2ᵏ decides, and the state is gone.
+LARGEST_OCTAVES = 2.0**40
 
 SOFTPLUS_IS_IDENTITY_ABOVE = 20.0
 

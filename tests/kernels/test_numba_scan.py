@@ -122,6 +122,34 @@ def test_half_precision_is_computed_in_float32(scan: DrawnScan, dtype: torch.dty
         assert x is None or torch.equal(ours, truth.to(x.dtype))
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, DOUBLE)])
+def test_steps_of_any_length(dtype: torch.dtype, tolerance: float) -> None:
+    """Δ from 1e-10 to 1e30 and A from -1e-3 to -1e4 leave everything of a state, or nothing, by however many octaves.
+
+    What comes in, Δ u, is of size 1, and so are the gradients, measured in units of Δ.
+    """
+    generator = torch.Generator().manual_seed(0)
+    shape, states = (1, 20, 200), 9
+    delta = 10 ** (40 * torch.rand(shape, generator=generator) - 10)
+    u, A = (
+        torch.randn(shape, generator=generator) / delta,
+        -(10 ** (7 * torch.rand(20, states, generator=generator) - 3)),
+    )
+    B, C = (torch.randn(1, 1, states, 200, generator=generator) for _ in range(2))
+    scan = DrawnScan((u, delta, A, B, C, None, None, None, None), False, False, False).cast(torch.float64)
+    incoming = random_like(scan)
+    ours = scan.cast(dtype)
+    for result, truth in zip(
+        numba_cpu.scan_forward(*ours.tensors, *ours.flags), loop_scan(*scan.tensors, *scan.flags), strict=True
+    ):
+        assert error(result, truth) < tolerance
+    gradients = numba_cpu.scan_backward(*(x.to(dtype) for x in incoming), *ours.tensors, *ours.flags)
+    units = dict(zip(NAMES, (1 / delta, delta, -A, *(torch.ones(()) for _ in NAMES[3:])), strict=True))
+    for name, gradient, truth in zip(NAMES, gradients, loop_gradients(scan, *incoming, torch.float64), strict=True):
+        if truth is not None:
+            assert error(gradient * units[name], truth * units[name]) < 10 * tolerance, name
+
+
 @settings(max_examples=40)
 @given(scans())
 def test_reverse_is_flip_scan_flip(scan: DrawnScan) -> None:
