@@ -1,7 +1,8 @@
 """Drives a real JupyterLab in headless Chromium, for the browser tests and for the README's picture.
 
 Each step does what a reader would do, in the order that was found to be reliable: the kernel's session is made before
-the notebook is opened, "idle" is read off the page, and Run All is asked for again if the page lost the first request.
+the notebook is opened, and Run All is asked for once, when the page itself says that the notebook has its kernel. On a
+slow machine the menu answers earlier; what it is asked for then is lost, or comes late and twice.
 """
 
 import json
@@ -40,8 +41,15 @@ SETTINGS = {
 TRACEBACK = re.compile(r"Traceback \(most recent call last\)|^\w*Error: ", re.MULTILINE)
 # A busy machine is not a failure: 2 to 3 seconds are usual for a start, and a tenth of one for an answer of the page.
 START_S, ANSWER_S = 180, 60
-LOST_S = 3.0
-"""A request to run that nothing came of in this time was lost. Asked again sooner, a slow page runs cells twice."""
+# JupyterLab's own objects in the page, there because it is started with `expose_app_in_browser`.
+READY = """() => {
+    const app = window.jupyterapp, notebook = app?.shell.currentWidget;
+    const kernel = notebook?.sessionContext?.session?.kernel;
+    return notebook?.context.isReady && notebook.sessionContext.isReady
+        && kernel?.connectionStatus === 'connected' && kernel.status === 'idle'
+        && app.commands.isEnabled('runmenu:run-all');
+}"""
+RUN_ALL = "() => void window.jupyterapp.commands.execute('runmenu:run-all')"
 
 
 def chromium() -> str | None:
@@ -90,13 +98,11 @@ class OpenNotebook:
             AssertionError: a cell raised; the message is its traceback.
         """
         deadline = time.monotonic() + timeout_s
-        asked = self._ask_for_run_all()
+        self._ask_for_run_all()
         while (done := self._prompts()) != self.cells:
             assert not self.tracebacks(), "\n".join(self.tracebacks())  # the cells after one that raises never run
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{done} of {self.cells} code cells had run after {timeout_s} s")
-            if done == 0 and self._pending() == 0 and time.monotonic() > asked + LOST_S:
-                asked = self._ask_for_run_all()
             self.page.wait_for_timeout(250)
         self.page.wait_for_timeout(250)  # the output of the last cell is drawn after its number
         assert not self.tracebacks(), "\n".join(self.tracebacks())
@@ -119,21 +125,14 @@ class OpenNotebook:
         slider.scroll_into_view_if_needed()
         slider.press(key)
 
-    def _ask_for_run_all(self) -> float:
-        """Returns when it was asked for."""
+    def _ask_for_run_all(self) -> None:
         dialog = self.page.locator("dialog.jp-Dialog")
         assert dialog.count() == 0, f"JupyterLab asks instead of running: {dialog.all_inner_texts()}"
-        self.page.get_by_role("menuitem", name="Run", exact=True).click()
-        self.page.locator('[data-command="runmenu:run-all"]').click()
-        return time.monotonic()
+        self.page.evaluate(RUN_ALL)
 
     def _prompts(self) -> int:
         prompts = self.page.locator(".jp-CodeCell .jp-InputArea-prompt").all_inner_texts()
         return sum(prompt.strip("[]: \n").isdigit() for prompt in prompts)
-
-    def _pending(self) -> int:
-        prompts = self.page.locator(".jp-CodeCell .jp-InputArea-prompt").all_inner_texts()
-        return sum("*" in prompt for prompt in prompts)
 
 
 @dataclass(frozen=True)
@@ -157,10 +156,7 @@ class JupyterLab:
         page.on("console", lambda message: opened.errors.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: opened.errors.append(str(error)))
         page.goto(f"{self.url}doc/tree/{path}?token={self.token}", timeout=1000 * START_S)
-        # The indicator says "idle" before there is a kernel too; asked to run then, JupyterLab asks back for a kernel.
-        expect(page.locator(".jp-KernelName")).to_contain_text("Python 3", timeout=1000 * START_S)
-        idle = page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
-        expect(idle).to_be_visible(timeout=1000 * START_S)
+        page.wait_for_function(READY, timeout=1000 * START_S)
         return opened
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
@@ -191,6 +187,7 @@ def jupyterlab(folder: Path) -> Iterator[JupyterLab]:
     token = secrets.token_hex(16)
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1"]
     command += ["--ServerApp.port=0", f"--ServerApp.root_dir={root}", f"--IdentityProvider.token={token}"]
+    command += ["--LabApp.expose_app_in_browser=True"]
     with open(folder / "jupyterlab.log", "w") as log:
         server = subprocess.Popen(command, env=_private_environment(folder), stdout=log, stderr=subprocess.STDOUT)
         try:
