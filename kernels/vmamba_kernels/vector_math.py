@@ -34,11 +34,11 @@ LOG2_E_DOUBLE = (1.4426950408889634, 2.0355273740931033e-17)
 LOG_2_SINGLE = (0.693145751953125, 1.4286068203094172e-6)
 LOG_2_DOUBLE = (0.693147180559663, 2.8235290563031578e-13)
 
-# The polynomials below have the least largest relative error that their degree allows (Remez' exchange).
-
 # Marks an octave.
 BETWEEN_WHOLE_NUMBERS = TARGET.avx512
 MARKS_SINGLE, MARKS_DOUBLE = (16, 8) if BETWEEN_WHOLE_NUMBERS else (1, 1)
+
+# The polynomials below have the least largest relative error that their degree allows (Remez' exchange).
 
 # (2ʳ − 1) / r for |r| ≤ 1/2M, by the number of marks M: 1.1e-8 and 1.1e-7, 1.8e-17 and 2.7e-19. (The second error
 # counts for little: it is one of 2ʳ − 1, of which f takes most. And where Ā is close to 1, it vanishes.)
@@ -156,7 +156,7 @@ def nearest_mark(step, rate):
 
 @inlined_part
 def whole_exponent(mark):
-    """k; with marks between the whole numbers its whole part, which `times_two_to` takes."""
+    """k. With marks between the whole numbers a fraction comes along, which `times_two_to` drops."""
     return mark - constant(mark, WHOLE_SINGLE, WHOLE_DOUBLE)
 
 
