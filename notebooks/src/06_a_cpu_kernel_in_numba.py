@@ -328,8 +328,8 @@ for marks in EXP2_SINGLE:
     print(f"{marks} to an octave, {len(EXP2_SINGLE[marks])} coefficients: relative error {error:.1e}{here}")
 
 # %% [markdown]
-# Single precision itself rounds at 6e-8. Would five coefficients not do, with an error of about 1e-7, or four with
-# 4e-6?
+# Single precision itself rounds at 6e-8. Would five coefficients instead of six not do, with an error of about 1e-7, or
+# four with 4e-6?
 #
 # **Predict.** An exponential is off by 6e-7, always upwards. A state with $\Delta |a| = 0.001$ takes in a constant
 # input. After 1500 tokens it is off by
