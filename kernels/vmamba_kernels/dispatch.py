@@ -15,6 +15,7 @@ from torch._C._functorch import TransformType, peek_interpreter_stack
 from torch.autograd import forward_ad
 
 PLAIN = frozenset({Tensor, torch.nn.Parameter, type(None), bool, str})
+"""What an argument is where nobody but autograd has to know of it; whatever else comes goes to the dispatcher."""
 
 
 class Operator:

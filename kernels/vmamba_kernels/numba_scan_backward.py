@@ -154,7 +154,10 @@ def begin_item(scan, grad, blocks, sums, b, first, end):
 
 @part
 def walk_back(scan, saved, grad, tile, blocks, path, sums, b, g, team, first, end):
-    """From the last tile to the first: the states of the tile once more, and the gradients against them."""
+    """From the last tile to the first: the states of the tile once more, and the gradients against them.
+
+    The two ends of a tile are handed single arrays: a tuple of arrays is copied at every call, all that is in it.
+    """
     lanes, length = tile.shape[2], tile.shape[1]
     first_block = number_of_block(first, g, scan.u.shape[1] // scan.groups, lanes)
     maps = Maps(

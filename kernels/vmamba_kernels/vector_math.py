@@ -40,8 +40,8 @@ MARKS_SINGLE, MARKS_DOUBLE = (16, 8) if BETWEEN_WHOLE_NUMBERS else (1, 1)
 
 # The polynomials below have the least largest relative error that their degree allows (Remez' exchange).
 
-# (2ʳ − 1) / r for |r| ≤ 1/2M, by the number of marks M: 1.1e-8 and 1.1e-7, 1.8e-17 and 2.7e-19. (The second error
-# counts for little: it is one of 2ʳ − 1, of which f takes most. And where Ā is close to 1, it vanishes.)
+# (2ʳ − 1) / r for |r| ≤ 1/2M, by the number of marks M: 1.1e-8 and 1.1e-7; for float64 less than half a unit in the
+# last place. (1.1e-7 counts for little: it is a part of 2ʳ − 1, which is small beside f, or vanishes with r.)
 EXP2_SINGLE = {
     1: (0.693147187927, 0.24022649795, 0.0555035743364, 0.00961823749491, 0.00133907354776, 0.000154035123676),
     16: (0.693147181036856, 0.240233551474180, 0.0555041085884650),

@@ -82,6 +82,22 @@ def many(dtype: type, low: float, high: float) -> np.ndarray:
     return x[(x >= low) & (x <= high)]
 
 
+@pytest.mark.parametrize(
+    ("polynomials", "errors", "wide"),
+    [
+        (vector_math.EXP2_SINGLE, {1: 1.1e-8, 16: 1.1e-7}, np.float64),
+        pytest.param(vector_math.EXP2_DOUBLE, {1: 1.1e-16, 8: 1.1e-16}, np.longdouble, marks=needs_extended),
+    ],
+)
+def test_the_polynomials_are_as_close_as_they_say(polynomials: dict, errors: dict, wide: type) -> None:
+    """Those for other processors too, which nothing here computes with."""
+    assert polynomials.keys() == errors.keys()
+    for marks, coefficients in polynomials.items():
+        r = np.linspace(-0.5 / marks, 0.5 / marks, 10_000, dtype=wide)
+        ours = np.polynomial.polynomial.polyval(r, np.array(coefficients, wide))
+        assert np.max(np.abs(ours * r / np.expm1(r * np.log(wide(2))) - 1)) < errors[marks]
+
+
 @needs_fused
 @floats
 def test_the_exponential_is_within_a_unit_in_the_last_place(dtype: type) -> None:
