@@ -34,13 +34,12 @@ from vmamba_kernels.thread_team import on_team
 from vmamba_kernels.vector_intrinsics import STATES, absolute, add_products, constant, fma, repeat, where_less
 from vmamba_kernels.vector_math import (
     LARGEST_OCTAVES,
-    fraction_grown,
     grown,
+    growth_from,
     nearest_mark,
     rate_in_octaves,
     silu,
     softplus,
-    whole_exponent,
 )
 from vmamba_kernels.vector_memory import load, load_block, spread, store
 
@@ -261,7 +260,7 @@ def advance(B_constant, C_constant, exclude_self, block, B, C, tile, ahead, s, s
         prefetch_token(ahead, t)
         step = repeat(load(tile, (STEP, t)))
         mark = nearest_mark(step, rate)
-        carried = grown(h, whole_exponent(mark), fraction_grown(step, rate, tail, mark))  # exp(Δ' A) h
+        carried = grown(h, mark, growth_from(mark, step, rate, tail))  # exp(Δ' A) h
         B_t = load_block(block, (OWN_B,)) if B_constant else spread(B, (start + t, s * STATES))
         h = fma(repeat(load(tile, (X, t))), B_t, carried)
         C_t = load_block(block, (OWN_C,)) if C_constant else spread(C, (start + t, s * STATES))

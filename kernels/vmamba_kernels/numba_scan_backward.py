@@ -60,7 +60,7 @@ from vmamba_kernels.numba_tiles import (
 )
 from vmamba_kernels.thread_team import on_team
 from vmamba_kernels.vector_intrinsics import STATES, add_products, constant, fma, lane_sums, repeat
-from vmamba_kernels.vector_math import fraction_grown, grown, nearest_mark, sigmoid, softplus_slope, whole_exponent
+from vmamba_kernels.vector_math import grown, growth_from, nearest_mark, sigmoid, softplus_slope
 from vmamba_kernels.vector_memory import load, load_block, load_states, spread, store
 
 
@@ -99,7 +99,7 @@ GRAD_Y, GRAD_GATE, GRAD_X, GRAD_DECAY = range(FORWARD_TILES, FORWARD_TILES + 4)
 BACKWARD_TILES = FORWARD_TILES + 4
 
 # Rows of `path`, what one group of states leaves in each token of a tile: exp(Δ' A) h, and w.
-CARRIED, FRACTION = range(2)
+CARRIED, GROWTH = range(2)
 PATHS = 2
 
 SUM_D, SUM_BIAS = range(2)
@@ -241,14 +241,14 @@ def retrace(B_constant, C_constant, exclude_self, block, saved, maps, tile, path
         prefetch_token(needed, t)
         step = repeat(load(tile, (STEP, t)))
         mark = nearest_mark(step, rate)
-        w = fraction_grown(step, rate, tail, mark)
-        carried = grown(h, whole_exponent(mark), w)
+        w = growth_from(mark, step, rate, tail)
+        carried = grown(h, mark, w)
         B_t = load_block(block, (OWN_B,)) if B_constant else spread(maps.B, (start + t, s * STATES))
         C_t = load_block(block, (OWN_C,)) if C_constant else spread(maps.C, (start + t, s * STATES))
         h = fma(repeat(load(tile, (X, t))), B_t, carried)
         store(tile, (Y, t), add_products(load(tile, (Y, t)), carried if exclude_self else h, C_t))
         store(path, (CARRIED, t), carried)
-        store(path, (FRACTION, t), w)
+        store(path, (GROWTH, t), w)
 
 
 @inlined_part
@@ -282,8 +282,7 @@ def go_back(B_constant, C_constant, exclude_self, block, maps, added, tile, path
         store(tile, (GRAD_X, t), add_products(load(tile, (GRAD_X, t)), grad_own, B_t))
         store(tile, (GRAD_DECAY, t), add_products(load(tile, (GRAD_DECAY, t)), F, A))
         grad_A = fma(step, F, grad_A)
-        mark = nearest_mark(step, rate)
-        G = grown(G, whole_exponent(mark), load_block(path, (FRACTION, t)))
+        G = grown(G, nearest_mark(step, rate), load_block(path, (GROWTH, t)))
     store(block, (GRAD_STATE,), G)
     store(block, (GRAD_A,), load_block(block, (GRAD_A,)) + grad_A)
     store(block, (GRAD_OWN_B,), load_block(block, (GRAD_OWN_B,)) + grad_own_B)

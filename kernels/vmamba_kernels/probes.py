@@ -12,7 +12,7 @@ from numba import njit
 
 from vmamba_kernels.machine import TARGET
 from vmamba_kernels.vector_intrinsics import fma
-from vmamba_kernels.vector_math import fraction_grown, grown, nearest_mark, rate_in_octaves, whole_exponent
+from vmamba_kernels.vector_math import grown, growth_from, nearest_mark, rate_in_octaves
 from vmamba_kernels.vector_memory import load_block, store
 
 ROWS = 16
@@ -49,7 +49,7 @@ def probes() -> tuple[Callable[..., Any], Callable[..., Any]]:
             for i in range(ROWS):
                 x = load_block(memory, (i,))
                 mark = nearest_mark(x, rate)
-                power = grown(x, whole_exponent(mark), fraction_grown(x, rate, tail, mark))
+                power = grown(x, mark, growth_from(mark, x, rate, tail))
                 store(memory, (ROWS + i,), power)
 
     # Unwrapped: a type checker put around every function of a library, as tests do, cannot be compiled.

@@ -27,11 +27,11 @@ from vmamba_kernels.vector_intrinsics import STATES, add_products, constant, fma
 from vmamba_kernels.vector_math import (
     EXP2_SINGLE,
     MARKS_SINGLE,
-    fraction_grown,
     grown,
+    growth_from,
     nearest_mark,
+    place_of,
     rate_in_octaves,
-    whole_exponent,
 )
 from vmamba_kernels.vector_memory import load, load_block, spread, store
 
@@ -306,24 +306,22 @@ k, w = exp2_parts(p, np.array(EXP2_SINGLE[1]))
 print(f"the library's {len(EXP2_SINGLE[1])}: {np.abs(np.ldexp(1 + w, k.astype(int)) / np.exp2(p) - 1).max():.1e}")
 
 # %% [markdown]
-# The shorter the way, the shorter the polynomial. Between two whole numbers, put sixteen marks on the line, and let $r$
-# be what is left of $p$ at the nearest of them, $j$: then $|r| \le \frac1{32}$. What the mark itself is worth,
-# $f = 2^{j-k} - 1$, is one of sixteen numbers, and $w = f + (1 + f)\,(2^r - 1)$. A table of sixteen numbers is one
-# register of a processor with AVX-512, and one instruction looks them up in it.
+# The shorter the way, the shorter the polynomial. Between two whole numbers, put sixteen marks on the line. Let $m$ be
+# the mark nearest to $p$, and $r$ what is left of $p$ there: then $|r| \le \frac1{32}$, and $2^p = 2^m (1 + w)$ as
+# before. Of $2^m$ one has to know sixteen numbers, those between 1 and 2; the rest are whole powers of two. A table of
+# sixteen numbers is one register of a processor with AVX-512, and one instruction looks them up in it.
 
 
 # %%
 def exp2_parts_by_marks(p, marks):
-    """As `exp2_parts`, with the library's coefficients for so many marks an octave."""
-    j = np.rint(p * marks) / marks
-    k = np.floor(j + 0.5)
-    f = np.exp2(j - k) - 1
-    return k, f + (1 + f) * exp2_parts(p - j, np.array(EXP2_SINGLE[marks]))[1]
+    """(numbers,) powers → m and w, (numbers,) each, with 2**p = 2**m (1 + w) and so many marks an octave."""
+    m = np.rint(p * marks) / marks
+    return m, exp2_parts(p - m, np.array(EXP2_SINGLE[marks]))[1]
 
 
 for marks in EXP2_SINGLE:
-    k, w = exp2_parts_by_marks(p, marks)
-    error = np.abs(np.ldexp(1 + w, k.astype(int)) / np.exp2(p) - 1).max()
+    m, w = exp2_parts_by_marks(p, marks)
+    error = np.abs(np.exp2(m) * (1 + w) / np.exp2(p) - 1).max()
     here = ", as on this machine" if marks == MARKS_SINGLE else ""
     print(f"{marks} to an octave, {len(EXP2_SINGLE[marks])} coefficients: relative error {error:.1e}{here}")
 
@@ -345,11 +343,11 @@ checks.small_bias(my_choice)
 # %% [markdown]
 # And single precision commits that very crime. $e^{-0.001} = 0.9990\dots$ is *rounded* to single precision, the same
 # way at each step. What a long memory needs is $1 - \bar A$, and of that the rounding spoils the fifth digit. So the
-# kernel never writes $\bar A$ down. It keeps $k$ and $w$, and $\bar A h = 2^k (h + w h)$: for a long memory $k = 0$,
-# and $w = \bar A - 1$ has all its digits.
+# kernel never writes $\bar A$ down. It keeps $m$ and $w$, and $\bar A h = s + s w$ with $s = 2^m h$: for a long memory
+# $m = 0$, and $w = \bar A - 1$ has all its digits.
 #
-# This is the library's own, in the words of its kernels. `load` fetches a vector from memory, `nearest_mark` finds $j$,
-# `whole_exponent` is $k$ (and a fraction, which nobody looks at), `fraction_grown` is $w$.
+# This is the library's own, in the words of its kernels. `load` fetches a vector from memory, `nearest_mark` finds $m$,
+# in a form that tables can be read with, `place_of` is $m$ itself, and `growth_from` is $w$.
 
 
 # %%
@@ -357,37 +355,38 @@ LANES = lanes(torch.float32)  # numbers in a vector of this machine
 
 
 @njit
-def decay_parts(step, a, k, w):
-    """exp(step a) = 2**k (1 + w), one vector after the other."""
+def decay_parts(step, a, m, w):
+    """exp(step a) = 2**m (1 + w), one vector after the other."""
     rate, tail = rate_in_octaves(load(a, (0,)))  # a log2(e), and what float32 rounds off it
     for i in range(0, step.shape[0], LANES):
         mark = nearest_mark(load(step, (i,)), rate)
-        store(k, (i,), whole_exponent(mark))
-        store(w, (i,), fraction_grown(load(step, (i,)), rate, tail, mark))
+        store(m, (i,), place_of(mark))
+        store(w, (i,), growth_from(mark, load(step, (i,)), rate, tail))
 
 
 step = np.logspace(-6, 1, 4096, dtype=np.float32)
-k, w = np.empty_like(step), np.empty_like(step)
-decay_parts(step, np.full(LANES, -1, np.float32), k, w)
+m, w = np.empty_like(step), np.empty_like(step)
+decay_parts(step, np.full(LANES, -1, np.float32), m, w)
 nothing = np.zeros(LANES, np.float32)
-decay_parts(nothing, np.full(LANES, -1, np.float32), at_0 := nothing + 1, w_0 := nothing + 1)
-print(f"at Δ = 0: k = {math.floor(at_0[0])}, w = {w_0[0]:.0f}, so exactly 1")
+decay_parts(nothing, np.full(LANES, -1, np.float32), m_0 := nothing + 1, w_0 := nothing + 1)
+print(f"at Δ = 0: m = {m_0[0]:.0f}, w = {w_0[0]:.0f}, so exactly 1")
 
 # %%
 exact = np.expm1(-step.astype(float))  # Ā - 1, in double precision
 rounded = np.exp(-step.astype(float)).astype(np.float32).astype(float) - 1
-parts = np.ldexp(1 + w.astype(float), np.floor(k).astype(int)) - 1
-errors = {name: np.abs(one / exact - 1) for name, one in (("Ā in float32", rounded), ("k and w", parts))}
+power = np.exp2(m.astype(float)).astype(np.float32).astype(float)  # from a table in float32
+parts = (power - 1) + power * w
+errors = {name: np.abs(one / exact - 1) for name, one in (("Ā in float32", rounded), ("m and w", parts))}
 worst = {name: torch.from_numpy(error.reshape(-1, 8).max(1) + 1e-9) for name, error in errors.items()}  # of eight each
 show(
     curves(torch.from_numpy(step[::8].copy()), worst, xlabel="Δ |a|", ylabel="relative error of 1 - Ā", log="xy"),
     alt="Relative error of 1 - Ā against Δ|a|, both logarithmic. If Ā is rounded to single precision it grows as Δ|a| falls, "
-    f"to {worst['Ā in float32'].max():.0e}; kept as k and w it stays at {worst['k and w'].max():.0e}.",
+    f"to {worst['Ā in float32'].max():.0e}; kept as m and w it stays at {worst['m and w'].max():.0e}.",
 )
 
 # %%
 decays = {"off by 6e-7": math.exp(-1e-3) * (1 + 6e-7), "rounded to float32": float(np.float32(math.exp(-1e-3)))}
-decays["k and w"] = 1 + float(w[np.abs(step - 1e-3).argmin()]) * 1e-3 / float(step[np.abs(step - 1e-3).argmin()])
+decays["m and w"] = 1 + float(w[np.abs(step - 1e-3).argmin()]) * 1e-3 / float(step[np.abs(step - 1e-3).argmin()])
 tokens = torch.arange(2, 6002).double()
 
 
@@ -421,7 +420,7 @@ def vectors(u, delta, A, B, C, y, first, end):
                 step = load(delta, (t, k * LANES))
                 x, step = repeat(step * load(u, (t, k * LANES))), repeat(step)
                 mark = nearest_mark(step, rate)
-                carried = grown(h, whole_exponent(mark), fraction_grown(step, rate, tail, mark))  # exp(Δ A) h
+                carried = grown(h, mark, growth_from(mark, step, rate, tail))  # exp(Δ A) h
                 h = fma(x, spread(B, (t, s * STATES)), carried)
                 old = load(y, (t, k * LANES))
                 store(y, (t, k * LANES), add_products(old, h, spread(C, (t, s * STATES))))
