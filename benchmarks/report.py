@@ -21,7 +21,8 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGES = (ROOT / "kernels" / "README.md", ROOT / "benchmarks" / "README.md")
 KINDS = ("scan", "memory", "accuracy", "parts", "fresh_memory", "training", "panels")
-"""Of results: each has a file for each device, and a script that writes it."""
+"""Of results: each has a file for each device, and a script that writes it. What other machines of the same kind gave for
+the scan may stand beside it, as scan-cpu.SOME_NAME.json."""
 
 MARKED = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
@@ -60,6 +61,9 @@ def contents(folder: Path = RESULTS) -> dict[str, str]:
         lists = ((scan, tables.timing_tables), (memory, tables.memory_tables), (accuracy, tables.accuracy_tables))
         everything = [text for results, make in lists if results for text in make(results)]
         found[f"all-{device}"] = "\n\n".join(everything) or f"Not measured yet on {device.upper()}."
+        elsewhere = [load(path.stem, folder) for path in sorted(folder.glob(f"scan-{device}.*.json"))]
+        goals = [f"{tables.machine_line(r)}\n\n{tables.goals_table(r, None)}" for r in elsewhere if r]
+        found[f"elsewhere-{device}"] = "\n\n".join(goals) or f"Not measured yet on {device.upper()}."
         for name, (results, make) in makers.items():
             found[f"{name}-{device}"] = make(results) if results else f"Not measured yet on {device.upper()}."
     return found
