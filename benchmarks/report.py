@@ -21,8 +21,8 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGES = (ROOT / "kernels" / "README.md", ROOT / "benchmarks" / "README.md")
 KINDS = ("scan", "memory", "accuracy", "parts", "fresh_memory", "training", "panels")
-"""Of results: each has a file for each device, and a script that writes it. What other machines of the same kind gave for
-the scan may stand beside it, as scan-cpu.SOME_NAME.json."""
+"""Of results: each has a file for each device, and a script that writes it. Those of the scan from another machine of
+the kind stand beside them, as scan-cpu.SOME_NAME.json."""
 
 MARKED = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 

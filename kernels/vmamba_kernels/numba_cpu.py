@@ -37,10 +37,11 @@ __all__ = [
     "scan_forward",
 ]
 
-# Sizes found by measurement. They decide the speed, and the order in which the gradients are added up.
+# Sizes found by measurement. They decide the speed, and the order in which the gradients are added up: so the backward
+# must not ask how many threads there are.
 SCAN_TILE = 64  # tokens
-ITEMS_WANTED = 8  # as many items of work at least, if there are as many blocks of channels
-LARGEST_TEAM = 4  # blocks of channels
+FORWARD_ITEMS_A_THREAD, BACKWARD_ITEMS = 2, 8  # items of work, if there are as many blocks of channels
+LARGEST_TEAM = 16  # blocks of channels
 
 
 def scan_forward(*arguments: Any) -> tuple[Tensor, Tensor]:
@@ -109,7 +110,7 @@ def _forward(directions: list[Direction], save: bool) -> tuple[Tensor, list[Tens
     """The sum of the outputs, and for each direction its last state and its saved states, if they are wanted."""
     first = directions[0]
     work = first.A.dtype
-    scans = _scans(directions)
+    scans = _scans(directions, FORWARD_ITEMS_A_THREAD * torch.get_num_threads())
     y = torch.empty_like(first.u, dtype=work)
     last = [torch.empty(d.u.shape[0], *d.A.shape, dtype=work) for d in directions]
     saved = [
@@ -136,7 +137,7 @@ def _backward(
     if saved is None:
         *_, saved = _forward(directions, save=True)
     work = directions[0].A.dtype
-    scans = _scans(directions)
+    scans = _scans(directions, BACKWARD_ITEMS)
     gradients = [_Gradients(d, scan, grad_y, last) for d, scan, last in zip(directions, scans, grad_last, strict=True)]
     states = _groups_of_states(directions)
     shapes = [
@@ -218,11 +219,11 @@ class _Gradients:
 # The scan's arguments, as its kernels read them.
 
 
-def _scans(directions: Sequence[Direction]) -> tuple[numba_scan.Scan, ...]:
+def _scans(directions: Sequence[Direction], items: int) -> tuple[numba_scan.Scan, ...]:
     """Cut in the same way for all directions: what belongs to the same channels is one item of work."""
     groups = _groups(directions)
     first = directions[0]
-    team = _team(first.u.shape[0] * groups * _blocks(first, groups))
+    team = _team(first.u.shape[0] * groups * _blocks(first, groups), items)
     return tuple(_scan(d, groups, team) for d in directions)
 
 
@@ -260,9 +261,9 @@ def _blocks(d: Direction, groups: int) -> int:
     return -(-d.u.shape[1] // (groups * lanes(d.A.dtype)))
 
 
-def _team(blocks: int) -> int:
+def _team(blocks: int, items: int) -> int:
     """Blocks in a team: many are read in longer pieces of memory, and few leave more items to share out."""
-    return max(1, min(LARGEST_TEAM, blocks // ITEMS_WANTED))
+    return max(1, min(LARGEST_TEAM, blocks // items))
 
 
 def _items(scan: numba_scan.Scan, work: torch.dtype) -> int:

@@ -58,6 +58,17 @@ def test_every_committed_result_is_shown() -> None:
         assert shown & {f"{first.get(kind, kind)}-{device}", f"all-{device}"}, path.name
 
 
+def test_goals_of_other_machines_stand_beside_the_first(tmp_path: Path) -> None:
+    measured = json.loads((Path(__file__).parent / "scan_on_a_busy_machine.json").read_text("utf-8"))
+    for name, cpu in (("scan-cpu", "The first"), ("scan-cpu.b", "Another"), ("scan-cpu.c", "A third")):
+        results = {**measured, "machine": {**measured["machine"], "cpu": cpu}}
+        (tmp_path / f"{name}.json").write_text(json.dumps(results))
+    found = report.contents(tmp_path)
+    assert "The first" in found["machine-cpu"]
+    assert re.findall("The first|Another|A third", found["elsewhere-cpu"]) == ["Another", "A third"]
+    assert found["elsewhere-cpu"].count("against ggml") == 2 * found["goals-cpu"].count("against ggml") > 0
+
+
 def test_errors_become_a_table_of_steps_and_lengths() -> None:
     """float32 is off by something, but by no more than a few hundred roundings on so short a sequence."""
     found = accuracy.errors(0.01, 40)
