@@ -26,7 +26,7 @@ from vmamba_kernels.vector_intrinsics import absolute, constant, fma, horner, lo
 LOG2_E_SINGLE = (1.4426950216293335, 1.925963033500956e-08)
 LOG2_E_DOUBLE = (1.4426950408889634, 2.0355273740931033e-17)
 
-# log 2 likewise; the first number has so few digits that its product with a mark is exact.
+# log 2 likewise; the first number has so few digits that m times it is taken from x without rounding.
 LOG_2_SINGLE = (0.693145751953125, 1.4286068203094172e-6)
 LOG_2_DOUBLE = (0.693147180559663, 2.8235290563031578e-13)
 
