@@ -369,7 +369,7 @@ m, w = np.empty_like(step), np.empty_like(step)
 decay_parts(step, np.full(LANES, -1, np.float32), m, w)
 nothing = np.zeros(LANES, np.float32)
 decay_parts(nothing, np.full(LANES, -1, np.float32), m_0 := nothing + 1, w_0 := nothing + 1)
-print(f"at Δ = 0: m = {m_0[0]:.0f}, w = {w_0[0]:.0f}, so exactly 1")
+print(f"at Δ = 0: m = {m_0[0]:.0f}, w = {abs(w_0[0]):.0f}, so exactly 1")
 
 # %%
 exact = np.expm1(-step.astype(float))  # Ā - 1, in double precision
