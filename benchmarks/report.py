@@ -61,8 +61,8 @@ def contents(folder: Path = RESULTS) -> dict[str, str]:
         lists = ((scan, tables.timing_tables), (memory, tables.memory_tables), (accuracy, tables.accuracy_tables))
         everything = [text for results, make in lists if results for text in make(results)]
         found[f"all-{device}"] = "\n\n".join(everything) or f"Not measured yet on {device.upper()}."
-        elsewhere = [load(path.stem, folder) for path in sorted(folder.glob(f"scan-{device}.*.json"))]
-        goals = [f"{tables.machine_line(r)}\n\n{tables.goals_table(r, None)}" for r in elsewhere if r]
+        elsewhere = [json.loads(path.read_text()) for path in sorted(folder.glob(f"scan-{device}.*.json"))]
+        goals = [f"{tables.machine_line(r)}\n\n{tables.goals_table(r, None)}" for r in elsewhere]
         found[f"elsewhere-{device}"] = "\n\n".join(goals) or f"Not measured yet on {device.upper()}."
         for name, (results, make) in makers.items():
             found[f"{name}-{device}"] = make(results) if results else f"Not measured yet on {device.upper()}."

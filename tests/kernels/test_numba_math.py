@@ -82,43 +82,39 @@ def many(dtype: type, low: float, high: float) -> np.ndarray:
     return x[(x >= low) & (x <= high)]
 
 
-def two_to(r: np.ndarray) -> np.ndarray:
-    return np.expm1(r * np.log(r.dtype.type(2)))
+LOG_2, FACTORIALS = np.log(np.longdouble(2)), np.cumprod(np.arange(1, 27, dtype=np.longdouble))
+TWO_TO_R = LOG_2 ** np.arange(1, 27) / FACTORIALS  # the series of (2ʳ − 1) / r
+E_TO_R = 1 / FACTORIALS[1:]  # that of (eʳ − 1 − r) / r²
+
+
+def polynomial_and_series(coefficients: tuple, series: np.ndarray, r: np.ndarray) -> list[np.ndarray]:
+    return [np.polynomial.polynomial.polyval(r, np.array(c, np.longdouble)) for c in (coefficients, series)]
 
 
 @pytest.mark.parametrize(
-    ("polynomials", "errors"),
+    ("polynomials", "octave", "series", "errors"),
     [
-        (vector_math.EXP2_SINGLE, {1: 1.1e-8, 16: 1.3e-7}),
-        pytest.param(vector_math.EXP2_DOUBLE, {1: 1.1e-16, 8: 1.1e-16}, marks=needs_extended),
+        (vector_math.EXP2_SINGLE, 1.0, TWO_TO_R, {1: 1.1e-8, 16: 1.3e-7}),
+        (vector_math.EXP_SINGLE, LOG_2, E_TO_R, {1: 2.8e-9, 16: 4.3e-8}),
+        pytest.param(vector_math.EXP2_DOUBLE, 1.0, TWO_TO_R, {1: 1.1e-16, 8: 1.1e-16}, marks=needs_extended),
+        pytest.param(vector_math.EXP_DOUBLE, LOG_2, E_TO_R, {1: 3e-17, 8: 3e-17}, marks=needs_extended),
     ],
 )
-def test_the_polynomials_of_two_to_r_are_as_close_as_they_say(polynomials: dict, errors: dict) -> None:
+def test_the_polynomials_are_as_close_as_they_say(
+    polynomials: dict, octave: float, series: np.ndarray, errors: dict
+) -> None:
     """Those for other processors too, which nothing here computes with."""
     assert polynomials.keys() == errors.keys()
     for marks, coefficients in polynomials.items():
-        r = np.linspace(-0.5 / marks, 0.5 / marks, 10_000, dtype=np.longdouble)
-        w = r * np.polynomial.polynomial.polyval(r, np.array(coefficients, np.longdouble))
-        assert np.max(np.abs(w / two_to(r) - 1)) < errors[marks]
-        if marks == 16:
-            assert np.max(np.abs(w - two_to(r))) < 1.6e-9
-
-
-@pytest.mark.parametrize(
-    ("polynomials", "errors"),
-    [
-        (vector_math.EXP_SINGLE, {1: 2.8e-9, 16: 4.3e-8}),
-        pytest.param(vector_math.EXP_DOUBLE, {1: 3e-17, 8: 3e-17}, marks=needs_extended),
-    ],
-)
-def test_the_polynomials_of_e_to_r_are_as_close_as_they_say(polynomials: dict, errors: dict) -> None:
-    """(eʳ − 1 − r) / r² = 1/2 + r/6 + …, whose series is summed here: its own terms would cancel."""
-    assert polynomials.keys() == errors.keys()
-    for marks, coefficients in polynomials.items():
-        r = np.linspace(-0.5, 0.5, 10_000, dtype=np.longdouble) * np.log(np.longdouble(2)) / marks
-        truth = np.polynomial.polynomial.polyval(r, 1 / np.cumprod(np.arange(1, 27, dtype=np.longdouble))[1:])
-        ours = np.polynomial.polynomial.polyval(r, np.array(coefficients, np.longdouble))
+        r = np.linspace(-0.5, 0.5, 10_000, dtype=np.longdouble) * octave / marks
+        ours, truth = polynomial_and_series(coefficients, series, r)
         assert np.max(np.abs(ours / truth - 1)) < errors[marks]
+
+
+def test_with_sixteen_marks_the_growth_is_as_close_as_it_says() -> None:
+    r = np.linspace(-1 / 32, 1 / 32, 10_000, dtype=np.longdouble)
+    ours, truth = polynomial_and_series(vector_math.EXP2_SINGLE[16], TWO_TO_R, r)
+    assert np.max(np.abs(r * (ours - truth))) < 1.6e-9
 
 
 @needs_fused

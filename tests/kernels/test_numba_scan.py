@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba_scans import NAMES, DrawnScan, error, loop_gradients, loop_scan, scans
 from torch import Tensor
-from vmamba_kernels import numba_cpu
+from vmamba_kernels import numba_cpu, selective_scan
+from vmamba_kernels.kernel_launch import lanes
 
 # Doubles have 16 digits; a sum over 70 tokens, 64 states or 37 channels loses two or three of them.
 DOUBLE = 1e-13
@@ -226,6 +227,29 @@ def test_gradients_do_not_depend_on_the_threads_or_the_run(scan: DrawnScan, dtyp
         torch.set_num_threads(before)
     for other in results[1:]:
         assert all(b is None if a is None else torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+def test_teams_of_any_width_give_the_same() -> None:
+    """Of so many channels that teams are wider than any drawn scan has blocks, and the last block is not whole."""
+    batch, dim, states, length = 2, 20 * lanes(torch.float64) + 3, 5, 200
+    random = torch.Generator().manual_seed(0)
+    u, delta, B, C = (torch.randn(batch, n, length, generator=random).double() for n in (dim, dim, states, states))
+    inputs = u, delta, -torch.rand(dim, states, generator=random).double(), B, C
+    before, results = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            leaves = [x.clone().requires_grad_() for x in inputs]
+            y = selective_scan(*leaves, delta_softplus=True, backend="numba")
+            results.append([y.detach(), *torch.autograd.grad(y.sin().sum(), leaves)])
+    finally:
+        torch.set_num_threads(before)
+    leaves = [x.clone().requires_grad_() for x in inputs]
+    y = selective_scan(*leaves, delta_softplus=True, backend="associative")
+    truth = [y.detach(), *torch.autograd.grad(y.sin().sum(), leaves)]
+    for i, expected in enumerate(truth):
+        assert all(torch.equal(result[i], results[0][i]) for result in results)
+        torch.testing.assert_close(results[0][i], expected, rtol=1e-9, atol=1e-9)
 
 
 @settings(max_examples=30)
