@@ -75,7 +75,7 @@ def workplace(shape: Shape) -> tuple[Any, ...]:
     direction = Direction(
         *(x[name] for name in ("u", "delta", "A")), *maps, x["D"], x["z"], x["delta_bias"], None, True, False, False
     )
-    scan = numba_cpu._scans([direction], numba_cpu.FORWARD_ITEMS_A_THREAD)[0]
+    scan = numba_cpu._scan(direction, numba_cpu.Cut.of([direction], numba_cpu.FORWARD_ITEMS_A_THREAD))
     groups, width = numba_cpu._groups_of_states([direction])
     sizes = [
         (numba_scan.FORWARD_TILES, numba_cpu.SCAN_TILE, lanes(torch.float32)),

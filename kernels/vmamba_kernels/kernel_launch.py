@@ -31,9 +31,14 @@ def lanes(dtype: torch.dtype) -> int:
     return TARGET.vector_bytes // dtype.itemsize
 
 
+def as_dtype(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """The tensor itself, if it has this type: sooner found out here than by torch."""
+    return tensor if tensor.dtype == dtype else tensor.to(dtype)
+
+
 def view(tensor: Tensor, dtype: torch.dtype, reverse: bool = False) -> np.ndarray:
     """A tensor as an array of this type, without a copy if it has it already; its last axis reversed if asked for."""
-    array = (tensor if tensor.dtype == dtype else tensor.to(dtype)).numpy(force=True)
+    array = as_dtype(tensor, dtype).numpy(force=True)
     return array[..., ::-1] if reverse else array
 
 
@@ -50,6 +55,11 @@ def view_or_zeros(tensor: Tensor | None, dtype: torch.dtype, *shape: int, revers
 def empty(dtype: torch.dtype, *shape: int) -> np.ndarray:
     """A contiguous array whose memory starts at a multiple of 64 bytes, as torch gives it."""
     return torch.empty(shape, dtype=dtype).numpy()
+
+
+def small(dtype: torch.dtype, *shape: int) -> np.ndarray:
+    """A contiguous array, sooner made than by `empty`: for what is written once, number by number."""
+    return np.empty(shape, NUMPY[dtype])
 
 
 def sum_over_first(parts: np.ndarray) -> Tensor:
@@ -84,7 +94,8 @@ def launch(
     """
     # All or one: OpenMP lets the threads go that a smaller team does not need, and torch's next operator waits for new.
     threads = torch.get_num_threads() if min(items, work // WORTH_A_THREAD) > 1 else 1
-    arguments = (*arguments, items, np.zeros(1, np.int64), *workspace(dtype, threads, shapes))
+    own = workspace(dtype, threads, shapes) if shapes else []
+    arguments = (*arguments, items, np.zeros(1, np.int64), *own)
     run = _compiled(kernel, dtype, arguments)
     if threads == 1 or Team.available:
         run(threads, 0, *arguments)

@@ -12,7 +12,7 @@ know of it. Half-precision inputs are widened first: nothing is computed below f
 
 from collections.abc import Sequence
 from math import lcm
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +20,17 @@ from torch import Tensor
 
 from vmamba_kernels import numba_scan, numba_scan_backward, numba_sums
 from vmamba_kernels.direction import Direction, both_directions
-from vmamba_kernels.kernel_launch import empty, lanes, launch, sum_over_first, view, view_or_zeros
+from vmamba_kernels.kernel_launch import (
+    as_dtype,
+    empty,
+    lanes,
+    launch,
+    small,
+    sum_over_first,
+    view,
+    view_or_zeros,
+    zeros,
+)
 from vmamba_kernels.machine import TARGET
 from vmamba_kernels.numba_cpu_conv import conv_backward, conv_forward
 
@@ -42,6 +52,29 @@ __all__ = [
 SCAN_TILE = 64  # tokens
 FORWARD_ITEMS_A_THREAD, BACKWARD_ITEMS = 2, 8  # items of work, if there are as many blocks of channels
 LARGEST_TEAM = 16  # blocks of channels
+
+
+class Cut(NamedTuple):
+    """How scans are cut, all directions in the same way: what belongs to the same channels is one item of work."""
+
+    groups: int  # of channels that share every B and C
+    team: int  # blocks in a team
+    teams: int  # in all groups
+    items: int  # teams in all batch elements
+    updates: int  # of a state, in all directions
+
+    @classmethod
+    def of(cls, directions: Sequence[Direction], items: int) -> "Cut":
+        """Into so many items, if there are enough blocks.
+
+        Many blocks in a team are read in longer pieces of memory, and few leave more items to share out.
+        """
+        batch, dim, length = directions[0].u.shape
+        groups, blocks = _blocks(directions)
+        team = max(1, min(LARGEST_TEAM, batch * groups * blocks // items))
+        teams = groups * -(-blocks // team)
+        updates = batch * dim * length * sum([d.A.shape[1] for d in directions])
+        return cls(groups, team, teams, batch * teams, updates)
 
 
 def scan_forward(*arguments: Any) -> tuple[Tensor, Tensor]:
@@ -99,33 +132,29 @@ def saved_shapes_of_pair(*arguments: Any) -> list[tuple[int, ...]]:
 
 def _saved_shapes(directions: Sequence[Direction]) -> list[tuple[int, ...]]:
     """The shapes of the states before every tile: a quarter of the size of u for 16 states."""
-    groups = _groups(directions)
-    return [
-        (d.u.shape[0], -(-d.u.shape[2] // SCAN_TILE), groups * _blocks(d, groups), *_groups_of_states([d]))
-        for d in directions
-    ]
+    groups, blocks = _blocks(directions)
+    return [(d.u.shape[0], -(-d.u.shape[2] // SCAN_TILE), groups * blocks, *_groups_of_states([d])) for d in directions]
 
 
 def _forward(directions: list[Direction], save: bool) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """The sum of the outputs, and for each direction its last state and its saved states, if they are wanted."""
-    first = directions[0]
-    work = first.A.dtype
-    scans = _scans(directions, FORWARD_ITEMS_A_THREAD * torch.get_num_threads())
+    first, work = directions[0], directions[0].A.dtype
+    cut = Cut.of(directions, FORWARD_ITEMS_A_THREAD * torch.get_num_threads())
+    scans = tuple(_scan(d, cut) for d in directions)
     y = torch.empty_like(first.u, dtype=work)
     last = [torch.empty(d.u.shape[0], *d.A.shape, dtype=work) for d in directions]
-    saved = [
-        torch.empty(shape, dtype=work) for shape in (_saved_shapes(directions) if save else [(0,) * 5] * len(last))
-    ]
+    saved = [torch.empty(shape, dtype=work) for shape in _saved_shapes(directions)] if save else []
+    places = [s.numpy() for s in saved] or [zeros(work, 0, 0, 0, 0, 0)] * len(directions)
     outputs = tuple(
-        numba_scan.Outputs(view(y, work, d.reverse), last[i].numpy(), saved[i].numpy(), added=i > 0)
+        numba_scan.Outputs(view(y, work, d.reverse), last[i].numpy(), places[i], added=i > 0)
         for i, d in enumerate(directions)
     )
     shapes = [
         (numba_scan.FORWARD_TILES, SCAN_TILE, lanes(work)),
-        (numba_scan.FORWARD_BLOCKS, scans[0].team, *_groups_of_states(directions)),
+        (numba_scan.FORWARD_BLOCKS, cut.team, *_groups_of_states(directions)),
     ]
-    launch(numba_scan.scan_forward, (scans, outputs), work, _items(scans[0], work), _updates(directions), shapes)
-    return y.to(first.u.dtype), last, saved
+    launch(numba_scan.scan_forward, (scans, outputs), work, cut.items, cut.updates, shapes)
+    return as_dtype(y, first.u.dtype), last, saved
 
 
 def _backward(
@@ -137,45 +166,45 @@ def _backward(
     if saved is None:
         *_, saved = _forward(directions, save=True)
     work = directions[0].A.dtype
-    scans = _scans(directions, BACKWARD_ITEMS)
-    gradients = [_Gradients(d, scan, grad_y, last) for d, scan, last in zip(directions, scans, grad_last, strict=True)]
+    cut = Cut.of(directions, BACKWARD_ITEMS)
+    scans = tuple(_scan(d, cut) for d in directions)
+    gradients = [_Gradients(d, cut, grad_y, last) for d, last in zip(directions, grad_last, strict=True)]
     states = _groups_of_states(directions)
     shapes = [
         (numba_scan_backward.BACKWARD_TILES, SCAN_TILE, lanes(work)),
-        (numba_scan_backward.BACKWARD_BLOCKS, scans[0].team, *states),
+        (numba_scan_backward.BACKWARD_BLOCKS, cut.team, *states),
         (numba_scan_backward.PATHS, SCAN_TILE, states[1]),
-        (numba_scan_backward.SUMS, scans[0].team, lanes(work)),
+        (numba_scan_backward.SUMS, cut.team, lanes(work)),
     ]
     arguments = scans, tuple(s.numpy() for s in saved), tuple(g.places for g in gradients)
-    items = len(directions) * _items(scans[0], work)
-    launch(numba_scan_backward.scan_backward, arguments, work, items, _updates(directions), shapes)
+    items = len(directions) * cut.items
+    launch(numba_scan_backward.scan_backward, arguments, work, items, cut.updates, shapes)
     return tuple(gradient for g in gradients for gradient in g.finished())
 
 
 class _Gradients:
     """Where the kernel leaves the gradients of one direction, and what is left to do afterwards."""
 
-    def __init__(self, d: Direction, scan: numba_scan.Scan, grad_y: Tensor, grad_last: Tensor | None):
+    def __init__(self, d: Direction, cut: Cut, grad_y: Tensor, grad_last: Tensor | None):
         work = d.A.dtype
         batch, dim, _ = d.u.shape
         self.direction, self.u, self.delta = d, torch.empty_like(d.u, dtype=work), torch.empty_like(d.delta, dtype=work)
         self.z = self.u if d.z is None else torch.empty_like(d.z, dtype=work)
         self.initial = torch.empty(batch, *d.A.shape, dtype=work)
         self.varying = [m for m in (d.B, d.C) if m.dim() == 4]
-        self.teams = scan.groups * _teams(scan, work)
+        self.teams = cut.teams
         self.by_team = empty(work, len(self.varying), batch, self.teams, d.u.shape[2], _padded(d.A.shape[1]))
-        by_batch = empty(work, 2 - len(self.varying), 1, batch, *d.A.shape)
         self.places = numba_scan_backward.Gradients(
             y=view(grad_y, work, d.reverse),
             last=view_or_zeros(grad_last, work, batch, *d.A.shape),
             u=view(self.u, work, d.reverse),
             delta=view(self.delta, work, d.reverse),
             z=view(self.z, work, d.reverse),
-            A=empty(work, batch, *d.A.shape),
-            B=self.by_team[0] if d.B.dim() == 4 else by_batch[0],
-            C=self.by_team[-1] if d.C.dim() == 4 else by_batch[-1],
-            D=empty(work, batch, dim),
-            bias=empty(work, batch, dim),
+            A=small(work, batch, *d.A.shape),
+            B=self.by_team[0] if d.B.dim() == 4 else small(work, 1, batch, *d.A.shape),
+            C=self.by_team[-1] if d.C.dim() == 4 else small(work, 1, batch, *d.A.shape),
+            D=small(work, batch, dim),
+            bias=small(work, batch, dim),
             initial=self.initial.numpy(),
         )
 
@@ -184,13 +213,13 @@ class _Gradients:
         d, sums = self.direction, self.places
         self._add_teams()
         return (
-            self.u.to(d.u.dtype),
-            self.delta.to(d.delta.dtype),
+            as_dtype(self.u, d.u.dtype),
+            as_dtype(self.delta, d.delta.dtype),
             sum_over_first(sums.A),
             self._gradient_of_map(d.B, sums.B),
             self._gradient_of_map(d.C, sums.C),
             None if d.D is None else sum_over_first(sums.D),
-            None if d.z is None else self.z.to(d.z.dtype),
+            None if d.z is None else as_dtype(self.z, d.z.dtype),
             None if d.delta_bias is None else sum_over_first(sums.bias),
             None if d.initial_state is None else self.initial,
         )
@@ -208,26 +237,18 @@ class _Gradients:
     def _gradient_of_map(self, B_or_C: Tensor, parts: np.ndarray) -> Tensor:
         """The gradient of B or C: what the teams, or the batch elements if it is constant, have found together."""
         if B_or_C.dim() == 2:
-            return sum_over_first(parts[0]).to(B_or_C.dtype)
+            return as_dtype(sum_over_first(parts[0]), B_or_C.dtype)
         _, groups, states, _ = B_or_C.shape
         gradient = torch.empty_like(B_or_C, dtype=self.direction.A.dtype)
         total = parts[:, :: self.teams // groups, :, :states]
         view(gradient, gradient.dtype, self.direction.reverse)[...] = total.swapaxes(2, 3)
-        return gradient.to(B_or_C.dtype)
+        return as_dtype(gradient, B_or_C.dtype)
 
 
 # The scan's arguments, as its kernels read them.
 
 
-def _scans(directions: Sequence[Direction], items: int) -> tuple[numba_scan.Scan, ...]:
-    """Cut in the same way for all directions: what belongs to the same channels is one item of work."""
-    groups = _groups(directions)
-    first = directions[0]
-    team = _team(first.u.shape[0] * groups * _blocks(first, groups), items)
-    return tuple(_scan(d, groups, team) for d in directions)
-
-
-def _scan(d: Direction, groups: int, team: int) -> numba_scan.Scan:
+def _scan(d: Direction, cut: Cut) -> numba_scan.Scan:
     work = d.A.dtype
     batch, dim, _ = d.u.shape
     u = view(d.u, work, d.reverse)
@@ -246,38 +267,15 @@ def _scan(d: Direction, groups: int, team: int) -> numba_scan.Scan:
         softplus=d.delta_softplus,
         gated=d.z is not None,
         exclude_self=d.exclude_self,
-        groups=groups,
-        team=team,
+        groups=cut.groups,
+        team=cut.team,
     )
 
 
-def _groups(directions: Sequence[Direction]) -> int:
-    """Groups of channels that share every B and C."""
-    return lcm(*(m.shape[1] for d in directions for m in (d.B, d.C) if m.dim() == 4))
-
-
-def _blocks(d: Direction, groups: int) -> int:
-    """Blocks of channels in a group."""
-    return -(-d.u.shape[1] // (groups * lanes(d.A.dtype)))
-
-
-def _team(blocks: int, items: int) -> int:
-    """Blocks in a team: many are read in longer pieces of memory, and few leave more items to share out."""
-    return max(1, min(LARGEST_TEAM, blocks // items))
-
-
-def _items(scan: numba_scan.Scan, work: torch.dtype) -> int:
-    return scan.u.shape[0] * scan.groups * _teams(scan, work)
-
-
-def _teams(scan: numba_scan.Scan, work: torch.dtype) -> int:
-    """Teams in a group of channels."""
-    return -(-scan.u.shape[1] // (scan.groups * scan.team * lanes(work)))
-
-
-def _updates(directions: Sequence[Direction]) -> int:
-    """Of a state, in all directions."""
-    return sum(d.u.numel() * d.A.shape[1] for d in directions)
+def _blocks(directions: Sequence[Direction]) -> tuple[int, int]:
+    """Groups of channels that share every B and C, and the blocks of channels in each."""
+    groups = lcm(*[m.shape[1] for d in directions for m in (d.B, d.C) if m.dim() == 4])
+    return groups, -(-directions[0].u.shape[1] // (groups * lanes(directions[0].A.dtype)))
 
 
 def _groups_of_states(directions: Sequence[Direction]) -> tuple[int, int]:
