@@ -18,7 +18,7 @@ TEST_STAMP := $(VENV)/.installed-test
 CLASSROOM_STAMP := $(VENV)/.installed-classroom
 
 .DEFAULT_GOAL := help
-.PHONY: moved help lab author test check notebooks student mutants gpu doctor pictures constraints check-python clean clean-venv
+.PHONY: moved help lab author test coverage check notebooks student mutants gpu doctor pictures constraints check-python clean clean-venv
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -38,9 +38,14 @@ REST    := tests notebooks --ignore=tests/browser --nbmake --nbmake-timeout=300 
 
 test: $(TEST_STAMP) ## install what is missing and run everything: browser, tests and lessons
 	@failed=0; \
-	$(BIN)/python -m pytest $(BROWSER) --cov --cov-report= $(ARGS) || test $$? -eq 5 || failed=1; \
-	$(BIN)/python -m pytest $(REST) --cov --cov-append --cov-report=term:skip-covered $(ARGS) || test $$? -eq 5 || failed=1; \
+	$(BIN)/python -m pytest $(BROWSER) $(COVER) $(ARGS) || test $$? -eq 5 || failed=1; \
+	$(BIN)/python -m pytest $(REST) $(COVER) $(ARGS) || test $$? -eq 5 || failed=1; \
 	exit $$failed
+
+coverage: ## the same, half as long again, and say which lines no test reaches
+	@rm -f .coverage .coverage.*
+	@$(MAKE) --no-print-directory test COVER="--cov --cov-append --cov-report="
+	$(BIN)/python -m coverage report --skip-covered
 
 check: $(TEST_STAMP) ## lint, format, types, the arrows between the packages, lessons against their sources
 	$(BIN)/ruff check

@@ -58,7 +58,7 @@ def empty(dtype: torch.dtype, *shape: int) -> np.ndarray:
 
 
 def small(dtype: torch.dtype, *shape: int) -> np.ndarray:
-    """A contiguous array, sooner made than by `empty`: for what is written once, number by number."""
+    """A contiguous array that may start anywhere, sooner made than by `empty`: for what is written once."""
     return np.empty(shape, NUMPY[dtype])
 
 

@@ -181,10 +181,21 @@ def test_a_python_that_cannot_make_environments_is_told(checkout):
 def test_everything_is_tested_the_browser_by_itself():
     done = make(ROOT, "--dry-run", "--always-make", "test", "ARGS=-k scan")
     browser, rest = (call.split() for call in re.findall(r"-m pytest (.*?) \|\|", done.stdout))
-    assert browser[:2] == ["tests/browser", "--cov"]
+    assert browser[0] == "tests/browser"
     assert rest[:4] == ["tests", "notebooks", "--ignore=tests/browser", "--nbmake"]
-    assert "--cov-append" in rest
     assert browser[-2:] == rest[-2:] == ["-k", "scan"]
+
+
+def test_coverage_is_that_of_both_parts(checkout):
+    make(checkout, "test")  # installs
+    script(checkout / ".venv" / "bin" / "python", '#!/bin/sh\necho "$*" >> calls\n')
+    (checkout / ".coverage").write_text("of an earlier run")
+    assert make(checkout, "coverage").returncode == 0
+    browser, rest, report = (checkout / "calls").read_text("utf-8").splitlines()[-3:]
+    assert "tests/browser --cov --cov-append" in browser
+    assert "--ignore=tests/browser" in rest and "--cov --cov-append" in rest
+    assert "coverage report" in report
+    assert not (checkout / ".coverage").exists()
 
 
 @pytest.mark.parametrize(
