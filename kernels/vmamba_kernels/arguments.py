@@ -11,24 +11,24 @@ FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 MOST_REMEMBERED = 1000
 
 
-def once(check: Callable[..., None]) -> Callable[..., None]:
+def once(check: Callable[..., torch.dtype]) -> Callable[..., torch.dtype]:
     """Arguments whose like have passed this check before pass at once: it looks at shapes, dtypes and devices only."""
-    passed: set[tuple] = set()
+    passed: dict[tuple, torch.dtype] = {}
 
     @wraps(check)
-    def checked(*arguments: Any) -> None:
+    def checked(*arguments: Any) -> torch.dtype:
         if torch.compiler.is_compiling():
             return check(*arguments)
         try:
             like = tuple([(x.shape, x.dtype, x.device) if isinstance(x, Tensor) else x for x in arguments])
             if like in passed:
-                return None
+                return passed[like]
         except TypeError:  # something that cannot be remembered: a symbolic size, or what is no argument at all
             return check(*arguments)
-        check(*arguments)
+        dtype = check(*arguments)
         if len(passed) < MOST_REMEMBERED:
-            passed.add(like)
-        return None
+            passed[like] = dtype
+        return dtype
 
     return checked
 
@@ -44,8 +44,8 @@ def check_scan(
     z: Tensor | None,
     delta_bias: Tensor | None,
     initial_state: Tensor | None,
-) -> None:
-    """Raise TypeError (no tensor, dtype) or ValueError (shape, device) unless this is a selective scan."""
+) -> torch.dtype:
+    """The dtype to compute in. TypeError (no tensor, dtype) or ValueError (shape, device) if this is no scan."""
     given = {"u": u, "delta": delta, "A": A, "B": B, "C": C}
     given |= _not_none(D=D, z=z, delta_bias=delta_bias, initial_state=initial_state)
     _check_tensors(given)
@@ -74,14 +74,16 @@ def check_scan(
     for name in ("A", "D", "delta_bias", "initial_state"):
         if name in given and given[name].dtype not in (torch.float32, torch.float64):
             raise TypeError(f"{name}: expected float32 or float64, got {given[name].dtype}; pass {name}.float()")
+    return _widest(given)
 
 
 @once
 def check_conv(
     x: Tensor, weight: Tensor, bias: Tensor | None, activation: str | None, initial_state: Tensor | None
-) -> None:
-    """Raise TypeError (no tensor, dtype) or ValueError (shape, device, activation) unless this is a convolution."""
-    _check_tensors({"x": x, "weight": weight} | _not_none(bias=bias, initial_state=initial_state))
+) -> torch.dtype:
+    """The dtype to compute in. TypeError (no tensor) or ValueError (shape, device, activation) if this is no filter."""
+    given = {"x": x, "weight": weight} | _not_none(bias=bias, initial_state=initial_state)
+    _check_tensors(given)
     _check_rank("x", x, "(batch, dim, length)")
     _check_rank("weight", weight, "(dim, width)")
     batch, dim, length = x.shape
@@ -97,6 +99,7 @@ def check_conv(
         _check_shape("initial_state", initial_state, (batch, dim, width - 1), "(batch, dim, width - 1)")
     if activation not in (None, "silu", "swish"):
         raise ValueError(f"activation: expected None, 'silu' or its other name 'swish', got {activation!r}")
+    return _widest(given)
 
 
 def check_direction(name: str, arguments: Mapping[str, object], allowed: frozenset[str]) -> None:
@@ -111,6 +114,11 @@ def check_direction(name: str, arguments: Mapping[str, object], allowed: frozens
         raise TypeError(f"{name}: missing {', '.join(missing)}")
     if not isinstance(arguments["u"], Tensor):
         raise TypeError(f"{name}: u: expected a torch.Tensor, got {type(arguments['u']).__name__}")
+
+
+def _widest(given: Mapping[str, Tensor]) -> torch.dtype:
+    """Of the dtypes that the arguments have, and at least float32."""
+    return torch.float64 if any(x.dtype == torch.float64 for x in given.values()) else torch.float32
 
 
 def _not_none(**optional: Tensor | None) -> dict[str, Tensor]:

@@ -5,7 +5,8 @@ without a derivative: differentiating twice raises instead of being silently wro
 engines can be differentiated again). An operator cannot return None: the gradient of an argument that was not given is
 an empty tensor on its way out, and None again before autograd sees it.
 
-B and C come here as the caller has them. They are put into groups inside of an operator, where autograd does not look.
+B and C come here as the caller has them. An engine that wants them in groups does that itself, where autograd does not
+look.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vmamba_kernels.direction import in_groups
 from vmamba_kernels.dispatch import Operator
 from vmamba_kernels.engines import load
 
@@ -42,8 +42,7 @@ def _scan(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
 
     The third output is for the backward: with `save`, states along the sequence, if the engine keeps any; else empty.
     """
-    tensors, (*options, engine, save) = in_groups(arguments[:9]), arguments[9:]
-    of_scan = *tensors, *options
+    *of_scan, engine, save = arguments
     if save and engine in SAVES:
         return load(engine).scan_and_save(*of_scan)
     y, last_state = load(engine).scan_forward(*of_scan)
@@ -51,18 +50,17 @@ def _scan(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _fake_scan(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
-    tensors, (*options, engine, save) = in_groups(arguments[:9]), arguments[9:]
-    u, _, A, *_ = tensors
-    shape = load(engine).saved_shape(*tensors, *options) if save and engine in SAVES else (0,)
+    *of_scan, engine, save = arguments
+    u, _, A, *_ = of_scan
+    shape = load(engine).saved_shape(*of_scan) if save and engine in SAVES else (0,)
     return torch.empty_like(u), A.new_empty(u.shape[0], *A.shape), A.new_empty(shape)
 
 
 def _scan_backward(grad_y: Tensor, grad_last_state: Tensor | None, *arguments: Any) -> tuple[Tensor, ...]:
     """The nine gradients of a scan, in the order of its tensor arguments."""
-    tensors, (*options, engine, saved) = arguments[:9], arguments[9:]
+    *of_scan, engine, saved = arguments
     more = {"saved": saved} if engine in SAVES and saved.numel() else {}
-    gradients = load(engine).scan_backward(grad_y, grad_last_state, *in_groups(tensors), *options, **more)
-    return _none_as_empty(_out_of_groups(gradients, tensors), grad_y)
+    return _none_as_empty(load(engine).scan_backward(grad_y, grad_last_state, *of_scan, **more), grad_y)
 
 
 def _fake_scan_backward(grad_y: Tensor, grad_last_state: Tensor | None, *inputs: Any) -> tuple[Tensor, ...]:
@@ -108,8 +106,7 @@ selective_scan = Operator(
 
 def _both_scans(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
     """y (batch, dim, length), the sum of both readings, and of each direction what its backward starts from, if any."""
-    *options, engine, save = arguments[18:]
-    of_scans = *in_groups(arguments[:9]), *in_groups(arguments[9:18]), *options
+    *of_scans, engine, save = arguments
     if save and engine in SAVES:
         return load(engine).bidirectional_and_save(*of_scans)
     y = load(engine).bidirectional_forward(*of_scans)
@@ -117,24 +114,17 @@ def _both_scans(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _fake_both_scans(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
-    *options, engine, save = arguments[18:]
-    tensors, reversed_tensors = in_groups(arguments[:9]), in_groups(arguments[9:18])
-    u, _, A, *_ = tensors
-    shapes = [(0,), (0,)]
-    if save and engine in SAVES:
-        shapes = load(engine).saved_shapes_of_pair(*tensors, *reversed_tensors, *options)
+    *of_scans, engine, save = arguments
+    u, _, A, *_ = of_scans
+    shapes = load(engine).saved_shapes_of_pair(*of_scans) if save and engine in SAVES else [(0,), (0,)]
     return torch.empty_like(u), A.new_empty(shapes[0]), A.new_empty(shapes[1])
 
 
 def _both_scans_backward(grad_y: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
     """The eighteen gradients."""
-    tensors, reversed_tensors = arguments[:9], arguments[9:18]
-    *options, engine, saved, saved_reversed = arguments[18:]
+    *of_scans, engine, saved, saved_reversed = arguments
     more = {"saved": [saved, saved_reversed]} if engine in SAVES and saved.numel() else {}
-    of_scans = *in_groups(tensors), *in_groups(reversed_tensors), *options
-    gradients = load(engine).bidirectional_backward(grad_y, *of_scans, **more)
-    ahead, back = _out_of_groups(gradients[:9], tensors), _out_of_groups(gradients[9:], reversed_tensors)
-    return _none_as_empty((*ahead, *back), grad_y)
+    return _none_as_empty(load(engine).bidirectional_backward(grad_y, *of_scans, **more), grad_y)
 
 
 def _fake_both_scans_backward(grad_y: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
@@ -219,14 +209,6 @@ causal_conv1d = Operator("causal_conv1d", f"({CONVOLUTION}) -> Tensor", _conv, _
 
 
 # Gradients as autograd wants them.
-
-
-def _out_of_groups(gradients: Sequence[Tensor | None], tensors: Sequence[Any]) -> list[Tensor | None]:
-    """The nine gradients of a scan, those of B and C in the layout that they came in: `in_groups` undone."""
-    return [
-        gradient.squeeze(1) if gradient is not None and gradient.dim() > x.dim() else gradient
-        for gradient, x in zip(gradients, tensors, strict=True)
-    ]
 
 
 def _none_as_empty(gradients: Sequence[Tensor | None], like: Tensor) -> tuple[Tensor, ...]:

@@ -1,4 +1,4 @@
-"""One direction's arguments as the engines get them: all of selective_scan's, validated, none left out."""
+"""One direction's arguments as the fast engines get them: all of selective_scan's, validated, none left out."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class Direction(NamedTuple):
-    """The arguments of a scan, in the order of `vmamba::selective_scan`, with B and C as `in_groups` leaves them."""
+    """The arguments of a scan, in the order of `vmamba::selective_scan`; B and C in any layout."""
 
     u: Tensor
     delta: Tensor
@@ -27,6 +27,14 @@ def in_groups(tensors: Sequence[Tensor | None]) -> list[Any]:
     """The nine tensors of a scan with B and C as (dim, state) or (batch, groups, state, length)."""
     u, delta, A, B, C, *others = tensors
     return [u, delta, A, *(m.unsqueeze(1) if m is not None and m.dim() == 3 else m for m in (B, C)), *others]
+
+
+def out_of_groups(gradients: Sequence[Tensor | None], tensors: Sequence[Any]) -> list[Tensor | None]:
+    """The nine gradients of a scan, those of B and C in the layout that they came in: `in_groups` undone."""
+    return [
+        gradient.squeeze(1) if gradient is not None and gradient.dim() > x.dim() else gradient
+        for gradient, x in zip(gradients, tensors, strict=True)
+    ]
 
 
 def both_directions(arguments: Sequence[Any]) -> list[Direction]:

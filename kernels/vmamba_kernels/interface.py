@@ -161,11 +161,10 @@ def causal_conv1d(
     Source: Mamba (arXiv 2312.00752) figure 3; the published causal_conv1d_fn
     (causal_conv1d/causal_conv1d_interface.py).
     """
-    check_conv(x, weight, bias, activation, initial_state)
+    dtype = check_conv(x, weight, bias, activation, initial_state)
     engine = choose(backend, "causal_conv1d", x.device)
-    dtype = _work_dtype(x, weight, bias, initial_state)
-    bias, initial_state = (None if t is None else t.to(dtype) for t in (bias, initial_state))
-    arguments = (x, weight.to(dtype), bias, initial_state, activation is not None, reverse)
+    weight, bias, initial_state = _as_dtype(dtype, weight, bias, initial_state)
+    arguments = (x, weight, bias, initial_state, activation is not None, reverse)
 
     if engine in FAST:
         return custom_ops.causal_conv1d(*arguments, engine)
@@ -218,11 +217,8 @@ def _canonical(
     initial_state: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
     """What an engine is given: checked; parameters and states in the work dtype."""
-    check_scan(u, delta, A, B, C, D, z, delta_bias, initial_state)
-    dtype = _work_dtype(u, A, D, delta_bias, initial_state)
-    if any(x is not None and x.dtype != dtype for x in (A, D, delta_bias, initial_state)):
-        D, delta_bias, initial_state = (None if x is None else x.to(dtype) for x in (D, delta_bias, initial_state))
-        A = A.to(dtype)
+    dtype = check_scan(u, delta, A, B, C, D, z, delta_bias, initial_state)
+    A, D, delta_bias, initial_state = _as_dtype(dtype, A, D, delta_bias, initial_state)
     return u, delta, A, B, C, D, z, delta_bias, initial_state
 
 
@@ -233,6 +229,6 @@ def _in_its_own_precision(device: torch.device) -> AbstractContextManager:
     return nullcontext()
 
 
-def _work_dtype(*tensors: Tensor | None) -> torch.dtype:
-    """The widest of the dtypes that the arguments may have, and at least float32."""
-    return torch.float64 if any(x is not None and x.dtype == torch.float64 for x in tensors) else torch.float32
+def _as_dtype(dtype: torch.dtype, *tensors: Tensor | None) -> Any:
+    """Themselves where they have that dtype, or are not there."""
+    return [x if x is None or x.dtype == dtype else x.to(dtype) for x in tensors]

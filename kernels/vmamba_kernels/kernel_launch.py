@@ -62,9 +62,9 @@ def small(dtype: torch.dtype, *shape: int) -> np.ndarray:
     return np.empty(shape, NUMPY[dtype])
 
 
-def sum_over_first(parts: np.ndarray) -> Tensor:
+def sum_over_first(parts: np.ndarray) -> np.ndarray:
     """The sum over the first axis, from the first element to the last."""
-    return torch.from_numpy(parts[0] if len(parts) == 1 else np.add.reduce(parts, axis=0))
+    return parts[0] if len(parts) == 1 else np.add.reduce(parts, axis=0)
 
 
 def workspace(dtype: torch.dtype, threads: int, shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray]:

@@ -191,7 +191,7 @@ class _Gradients:
         self.direction, self.u, self.delta = d, torch.empty_like(d.u, dtype=work), torch.empty_like(d.delta, dtype=work)
         self.z = self.u if d.z is None else torch.empty_like(d.z, dtype=work)
         self.initial = torch.empty(batch, *d.A.shape, dtype=work)
-        self.varying = [m for m in (d.B, d.C) if m.dim() == 4]
+        self.varying = [m for m in (d.B, d.C) if m.dim() > 2]
         self.teams = cut.teams
         self.by_team = empty(work, len(self.varying), batch, self.teams, d.u.shape[2], _padded(d.A.shape[1]))
         self.places = numba_scan_backward.Gradients(
@@ -201,8 +201,8 @@ class _Gradients:
             delta=view(self.delta, work, d.reverse),
             z=view(self.z, work, d.reverse),
             A=small(work, batch, *d.A.shape),
-            B=self.by_team[0] if d.B.dim() == 4 else small(work, 1, batch, *d.A.shape),
-            C=self.by_team[-1] if d.C.dim() == 4 else small(work, 1, batch, *d.A.shape),
+            B=self.by_team[0] if d.B.dim() > 2 else small(work, 1, batch, *d.A.shape),
+            C=self.by_team[-1] if d.C.dim() > 2 else small(work, 1, batch, *d.A.shape),
             D=small(work, batch, dim),
             bias=small(work, batch, dim),
             initial=self.initial.numpy(),
@@ -215,12 +215,12 @@ class _Gradients:
         return (
             as_dtype(self.u, d.u.dtype),
             as_dtype(self.delta, d.delta.dtype),
-            sum_over_first(sums.A),
+            torch.from_numpy(sum_over_first(sums.A)),
             self._gradient_of_map(d.B, sums.B),
             self._gradient_of_map(d.C, sums.C),
-            None if d.D is None else sum_over_first(sums.D),
+            None if d.D is None else torch.from_numpy(sum_over_first(sums.D)),
             None if d.z is None else as_dtype(self.z, d.z.dtype),
-            None if d.delta_bias is None else sum_over_first(sums.bias),
+            None if d.delta_bias is None else torch.from_numpy(sum_over_first(sums.bias)),
             None if d.initial_state is None else self.initial,
         )
 
@@ -229,7 +229,7 @@ class _Gradients:
         work, (maps, batch, teams, length, states) = self.direction.A.dtype, self.by_team.shape
         if maps:
             parts = self.by_team.reshape(maps, batch, teams, length * states)
-            terms = np.array([teams // m.shape[1] for m in self.varying], np.int64)
+            terms = np.array([teams // _groups(m) for m in self.varying], np.int64)
             items = maps * batch * -(-parts.shape[3] // numba_sums.SLAB)
             worth = 4 * parts.size  # the other threads are awake: they have just worked on the scan
             launch(numba_sums.add_teams, (parts, terms, lanes(work)), work, items, worth)
@@ -237,11 +237,11 @@ class _Gradients:
     def _gradient_of_map(self, B_or_C: Tensor, parts: np.ndarray) -> Tensor:
         """The gradient of B or C: what the teams, or the batch elements if it is constant, have found together."""
         if B_or_C.dim() == 2:
-            return as_dtype(sum_over_first(parts[0]), B_or_C.dtype)
-        _, groups, states, _ = B_or_C.shape
+            return as_dtype(torch.from_numpy(sum_over_first(parts[0])), B_or_C.dtype)
         gradient = torch.empty_like(B_or_C, dtype=self.direction.A.dtype)
-        total = parts[:, :: self.teams // groups, :, :states]
-        view(gradient, gradient.dtype, self.direction.reverse)[...] = total.swapaxes(2, 3)
+        place = _in_groups(view(gradient, gradient.dtype, self.direction.reverse))
+        total = parts[:, :: self.teams // place.shape[1], :, : place.shape[2]]
+        place[...] = total.swapaxes(2, 3)
         return as_dtype(gradient, B_or_C.dtype)
 
 
@@ -274,8 +274,17 @@ def _scan(d: Direction, cut: Cut) -> numba_scan.Scan:
 
 def _blocks(directions: Sequence[Direction]) -> tuple[int, int]:
     """Groups of channels that share every B and C, and the blocks of channels in each."""
-    groups = lcm(*[m.shape[1] for d in directions for m in (d.B, d.C) if m.dim() == 4])
+    groups = lcm(*[_groups(m) for d in directions for m in (d.B, d.C)])
     return groups, -(-directions[0].u.shape[1] // (groups * lanes(directions[0].A.dtype)))
+
+
+def _groups(B_or_C: Tensor) -> int:
+    return B_or_C.shape[1] if B_or_C.dim() == 4 else 1
+
+
+def _in_groups(varying_map: np.ndarray) -> np.ndarray:
+    """B or C as (batch, groups, state, length)."""
+    return varying_map if varying_map.ndim == 4 else varying_map[:, None]
 
 
 def _groups_of_states(directions: Sequence[Direction]) -> tuple[int, int]:
@@ -295,7 +304,7 @@ def _map(B_or_C: Tensor, work: torch.dtype, reverse: bool) -> np.ndarray:
     """
     if B_or_C.dim() == 2:
         return view(B_or_C, work)[None, None]
-    by_token = view(B_or_C, work, reverse).swapaxes(2, 3)
+    by_token = _in_groups(view(B_or_C, work, reverse)).swapaxes(2, 3)
     batch, groups, length, states = by_token.shape
     if by_token.strides[3] == by_token.itemsize and states == _padded(states):
         return by_token

@@ -1,10 +1,11 @@
 """The numba engine's convolution: its arguments in the form that the kernels read, see numba_cpu.py."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from vmamba_kernels import numba_conv, numba_conv_backward
-from vmamba_kernels.kernel_launch import empty, lanes, launch, sum_over_first, view, view_or_zeros
+from vmamba_kernels.kernel_launch import as_dtype, empty, lanes, launch, sum_over_first, view, view_or_zeros
 
 # Sizes found by measurement. They decide the speed, and the order in which the gradients are added up.
 FORWARD_ITEM, BACKWARD_ITEM = (64, 96), (32, 32)  # tokens, and strands across channels
@@ -22,7 +23,7 @@ def conv_forward(
     shapes = _convolution_workspace(conv, y.dtype)[:2]
     places = (conv, into.numpy())
     launch(numba_conv.convolve, places, y.dtype, _stretches(conv) * _places(conv, y.dtype), 4 * x.numel(), shapes)
-    return (y if into is y else y.copy_(into)).to(x.dtype)
+    return as_dtype(y if into is y else y.copy_(into), x.dtype)
 
 
 def conv_backward(
@@ -57,11 +58,13 @@ def conv_backward(
         _convolution_workspace(conv, work),
     )
     taps = sum_over_first(grad.taps)
+    grad_weight = torch.from_numpy(np.ascontiguousarray(taps[:width][::-1].T))
+    grad_bias = torch.from_numpy(taps[numba_conv.WIDEST].copy())
     return (
-        (grad_x if into is grad_x else grad_x.copy_(into)).to(x.dtype),
-        taps[:width].flip(0).t().contiguous().to(weight.dtype),
-        None if bias is None else taps[numba_conv.WIDEST].clone().to(bias.dtype),
-        None if initial_state is None else grad_initial.to(initial_state.dtype),
+        as_dtype(grad_x if into is grad_x else grad_x.copy_(into), x.dtype),
+        as_dtype(grad_weight, weight.dtype),
+        None if bias is None else as_dtype(grad_bias, bias.dtype),
+        None if initial_state is None else as_dtype(grad_initial, initial_state.dtype),
     )
 
 

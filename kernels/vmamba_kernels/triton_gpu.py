@@ -18,7 +18,7 @@ import torch
 import triton
 from torch import Tensor
 
-from vmamba_kernels.direction import Direction, both_directions
+from vmamba_kernels.direction import Direction, both_directions, in_groups, out_of_groups
 from vmamba_kernels.triton_conv import conv_backward, conv_forward
 from vmamba_kernels.triton_launch import (
     BLOCK_N,
@@ -123,12 +123,12 @@ class Cut:
 
 def scan_forward(*arguments: Any) -> tuple[Tensor, Tensor]:
     """y, laid out in memory as u is, and the last state. The arguments are those of Direction, in this order."""
-    return _forward([Direction(*arguments)])[0]
+    return _forward([_with_groups(Direction(*arguments))])[0]
 
 
 def bidirectional_forward(*arguments: Any) -> Tensor:
     """The sum of a forward and a reversed scan: nine tensors of each, softplus of each, exclude_self of each."""
-    (y, _), (y_reversed, _) = _forward(both_directions(arguments))
+    (y, _), (y_reversed, _) = _forward([_with_groups(d) for d in both_directions(arguments)])
     return y.add_(y_reversed)
 
 
@@ -228,10 +228,17 @@ def tuning_key(u: Tensor, walk: Walk, cut: Cut) -> int:
 # ---- its gradient ---------------------------------------------------------------------------------------------------
 
 
-def _backward(grad_y: Tensor, grad_last: list[Tensor | None], directions: list[Direction]) -> tuple:
+def _with_groups(d: Direction) -> Direction:
+    """With B and C as (dim, state) or (batch, groups, state, length)."""
+    B, C = in_groups(d[:9])[3:5]
+    return d._replace(B=B, C=C)
+
+
+def _backward(grad_y: Tensor, grad_last: list[Tensor | None], given: list[Direction]) -> tuple:
     check_device(grad_y)
     if grad_y.shape[0] == 0:
-        return tuple(None if x is None else x.new_zeros(x.shape) for d in directions for x in d[:9])
+        return tuple(None if x is None else x.new_zeros(x.shape) for d in given for x in d[:9])
+    directions = [_with_groups(d) for d in given]
     tile = gradient_tile(directions[0].A.dtype)
     cut = Cut.of(directions, tile)
     grad_initial = [_states(d) for d in directions]
@@ -267,7 +274,8 @@ def _backward(grad_y: Tensor, grad_last: list[Tensor | None], directions: list[D
     for i, d in enumerate(directions):
         du, ddelta, dz = whole[i]
         dA, dB, dC, dD, dbias = shared[i].totals()
-        results += [du, ddelta, dA, dB, dC, dD, dz, dbias, None if d.initial_state is None else grad_initial[i]]
+        gradients_of_scan = du, ddelta, dA, dB, dC, dD, dz, dbias, None if d.initial_state is None else grad_initial[i]
+        results += out_of_groups(gradients_of_scan, given[i][:9])
     return tuple(results)
 
 
