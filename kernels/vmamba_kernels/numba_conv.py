@@ -21,9 +21,10 @@ from vmamba_kernels.machine import flush_denormals, restore_denormals, take_numb
 from vmamba_kernels.thread_team import on_team
 from vmamba_kernels.vector_intrinsics import constant, fma
 from vmamba_kernels.vector_math import silu
-from vmamba_kernels.vector_memory import load, store
+from vmamba_kernels.vector_memory import load, prefetch, store
 
 WIDEST = 4  # taps
+AHEAD = 4  # tokens
 
 
 class Convolution(NamedTuple):
@@ -105,11 +106,16 @@ def filter_along(activated, conv, y, taps, b, first, end, start, stop):
 
 @inlined_part
 def filter_across(activated, conv, y, taps, b, first, end, start, stop):
-    """Token by token, vectors of channels."""
+    """Token by token, vectors of channels.
+
+    With silu so many instructions lie between two loads that a processor sees few of them ahead: memory is asked early.
+    """
     channels = taps.shape[2]
     for t in range(start, stop):
         for k in range((end - first) // channels):
             channel = first + k * channels
+            if activated:
+                prefetch(conv.x, (b, channel, t + AHEAD))
             p = filtered(read_window(conv, b, channel, t), taps[k])
             store(y, (b, channel, t), silu(p) if activated else p)
 
