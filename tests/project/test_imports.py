@@ -43,6 +43,12 @@ def test_torch_itself_does_not_import_triton(with_torch):
     assert "triton" not in with_torch
 
 
+def test_no_picture_waits_for_a_grammar():
+    """Plotly imports jsonschema, which compiles one where rfc3987_syntax is installed: see pyproject.toml."""
+    brought = modules_after("from vmamba_edu.panels import state_decay")
+    assert {"plotly", "jsonschema"} <= brought and "rfc3987_syntax" not in brought
+
+
 def test_the_command_answers_without_torch():
     assert "torch" not in modules_after("import vmamba_edu.cli")
 
