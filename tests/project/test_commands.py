@@ -193,7 +193,8 @@ def test_coverage_is_that_of_both_parts(checkout):
     assert make(checkout, "coverage").returncode == 0
     browser, rest, report = (checkout / "calls").read_text("utf-8").splitlines()[-3:]
     assert "tests/browser --cov --cov-append" in browser
-    assert "--ignore=tests/browser" in rest and "--cov --cov-append" in rest
+    assert "--ignore=tests/browser" in rest
+    assert "--cov --cov-append" in rest
     assert "coverage report" in report
     assert not (checkout / ".coverage").exists()
 
