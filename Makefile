@@ -42,7 +42,7 @@ test: $(TEST_STAMP) ## install what is missing and run everything: browser, test
 	$(BIN)/python -m pytest $(REST) $(COVER) $(ARGS) || test $$? -eq 5 || failed=1; \
 	exit $$failed
 
-coverage: ## the same, half as long again, and say which lines no test reaches
+coverage: ## the same, which takes longer, and say which lines no test reaches
 	@rm -f .coverage .coverage.*
 	@$(MAKE) --no-print-directory test COVER="--cov --cov-append --cov-report="
 	$(BIN)/python -m coverage report --skip-covered

@@ -116,6 +116,11 @@ def check_direction(name: str, arguments: Mapping[str, object], allowed: frozens
         raise TypeError(f"{name}: u: expected a torch.Tensor, got {type(arguments['u']).__name__}")
 
 
+def as_dtype(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """The tensor itself, if it has this type: sooner found out here than by torch."""
+    return tensor if tensor.dtype == dtype else tensor.to(dtype)
+
+
 def _widest(given: Mapping[str, Tensor]) -> torch.dtype:
     """Of the dtypes that the arguments have, and at least float32."""
     return torch.float64 if any(x.dtype == torch.float64 for x in given.values()) else torch.float32

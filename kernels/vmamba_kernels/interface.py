@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vmamba_kernels import custom_ops
-from vmamba_kernels.arguments import check_conv, check_direction, check_scan
+from vmamba_kernels.arguments import as_dtype, check_conv, check_direction, check_scan
 from vmamba_kernels.direction import in_groups
 from vmamba_kernels.dispatch import will_be_differentiated
 from vmamba_kernels.engines import choose, load
@@ -163,8 +163,8 @@ def causal_conv1d(
     """
     dtype = check_conv(x, weight, bias, activation, initial_state)
     engine = choose(backend, "causal_conv1d", x.device)
-    weight, bias, initial_state = _as_dtype(dtype, weight, bias, initial_state)
-    arguments = (x, weight, bias, initial_state, activation is not None, reverse)
+    bias, initial_state = (None if t is None else as_dtype(t, dtype) for t in (bias, initial_state))
+    arguments = (x, as_dtype(weight, dtype), bias, initial_state, activation is not None, reverse)
 
     if engine in FAST:
         return custom_ops.causal_conv1d(*arguments, engine)
@@ -218,8 +218,8 @@ def _canonical(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
     """What an engine is given: checked; parameters and states in the work dtype."""
     dtype = check_scan(u, delta, A, B, C, D, z, delta_bias, initial_state)
-    A, D, delta_bias, initial_state = _as_dtype(dtype, A, D, delta_bias, initial_state)
-    return u, delta, A, B, C, D, z, delta_bias, initial_state
+    D, delta_bias, initial_state = (None if x is None else as_dtype(x, dtype) for x in (D, delta_bias, initial_state))
+    return u, delta, as_dtype(A, dtype), B, C, D, z, delta_bias, initial_state
 
 
 def _in_its_own_precision(device: torch.device) -> AbstractContextManager:
@@ -227,8 +227,3 @@ def _in_its_own_precision(device: torch.device) -> AbstractContextManager:
     if torch.amp.is_autocast_available(device.type):
         return torch.autocast(device.type, enabled=False)
     return nullcontext()
-
-
-def _as_dtype(dtype: torch.dtype, *tensors: Tensor | None) -> Any:
-    """Themselves where they have that dtype, or are not there."""
-    return [x if x is None or x.dtype == dtype else x.to(dtype) for x in tensors]

@@ -16,6 +16,7 @@ from numba import types
 from numba.np.numpy_support import from_dtype
 from torch import Tensor
 
+from vmamba_kernels.arguments import as_dtype
 from vmamba_kernels.machine import TARGET
 from vmamba_kernels.openmp_runtime import Team
 from vmamba_kernels.thread_pool import run_together
@@ -29,11 +30,6 @@ WORTH_A_THREAD = 1 << 18
 def lanes(dtype: torch.dtype) -> int:
     """Numbers of this type in a vector."""
     return TARGET.vector_bytes // dtype.itemsize
-
-
-def as_dtype(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    """The tensor itself, if it has this type: sooner found out here than by torch."""
-    return tensor if tensor.dtype == dtype else tensor.to(dtype)
 
 
 def view(tensor: Tensor, dtype: torch.dtype, reverse: bool = False) -> np.ndarray:
@@ -62,9 +58,9 @@ def small(dtype: torch.dtype, *shape: int) -> np.ndarray:
     return np.empty(shape, NUMPY[dtype])
 
 
-def sum_over_first(parts: np.ndarray) -> np.ndarray:
+def sum_over_first(parts: np.ndarray) -> Tensor:
     """The sum over the first axis, from the first element to the last."""
-    return parts[0] if len(parts) == 1 else np.add.reduce(parts, axis=0)
+    return torch.from_numpy(parts[0] if len(parts) == 1 else np.add.reduce(parts, axis=0))
 
 
 def workspace(dtype: torch.dtype, threads: int, shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray]:

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from vmamba_kernels import numba_scan, numba_scan_backward, numba_sums
+from vmamba_kernels.arguments import as_dtype
 from vmamba_kernels.direction import Direction, both_directions
 from vmamba_kernels.kernel_launch import (
-    as_dtype,
     empty,
     lanes,
     launch,
@@ -215,12 +215,12 @@ class _Gradients:
         return (
             as_dtype(self.u, d.u.dtype),
             as_dtype(self.delta, d.delta.dtype),
-            torch.from_numpy(sum_over_first(sums.A)),
+            sum_over_first(sums.A),
             self._gradient_of_map(d.B, sums.B),
             self._gradient_of_map(d.C, sums.C),
-            None if d.D is None else torch.from_numpy(sum_over_first(sums.D)),
+            None if d.D is None else sum_over_first(sums.D),
             None if d.z is None else as_dtype(self.z, d.z.dtype),
-            None if d.delta_bias is None else torch.from_numpy(sum_over_first(sums.bias)),
+            None if d.delta_bias is None else sum_over_first(sums.bias),
             None if d.initial_state is None else self.initial,
         )
 
@@ -237,7 +237,7 @@ class _Gradients:
     def _gradient_of_map(self, B_or_C: Tensor, parts: np.ndarray) -> Tensor:
         """The gradient of B or C: what the teams, or the batch elements if it is constant, have found together."""
         if B_or_C.dim() == 2:
-            return as_dtype(torch.from_numpy(sum_over_first(parts[0])), B_or_C.dtype)
+            return as_dtype(sum_over_first(parts[0]), B_or_C.dtype)
         gradient = torch.empty_like(B_or_C, dtype=self.direction.A.dtype)
         place = _in_groups(view(gradient, gradient.dtype, self.direction.reverse))
         total = parts[:, :: self.teams // place.shape[1], :, : place.shape[2]]
@@ -279,6 +279,7 @@ def _blocks(directions: Sequence[Direction]) -> tuple[int, int]:
 
 
 def _groups(B_or_C: Tensor) -> int:
+    """Groups of channels that share this one of the two."""
     return B_or_C.shape[1] if B_or_C.dim() == 4 else 1
 
 

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from vmamba_kernels import numba_conv, numba_conv_backward
-from vmamba_kernels.kernel_launch import as_dtype, empty, lanes, launch, sum_over_first, view, view_or_zeros
+from vmamba_kernels.arguments import as_dtype
+from vmamba_kernels.kernel_launch import empty, lanes, launch, sum_over_first, view, view_or_zeros
 
 # Sizes found by measurement. They decide the speed, and the order in which the gradients are added up.
 FORWARD_ITEM, BACKWARD_ITEM = (64, 96), (32, 32)  # tokens, and strands across channels
@@ -57,13 +58,12 @@ def conv_backward(
         8 * x.numel(),
         _convolution_workspace(conv, work),
     )
-    taps = sum_over_first(grad.taps)
+    taps = sum_over_first(grad.taps).numpy()
     grad_weight = torch.from_numpy(np.ascontiguousarray(taps[:width][::-1].T))
-    grad_bias = torch.from_numpy(taps[numba_conv.WIDEST].copy())
     return (
         as_dtype(grad_x if into is grad_x else grad_x.copy_(into), x.dtype),
         as_dtype(grad_weight, weight.dtype),
-        None if bias is None else as_dtype(grad_bias, bias.dtype),
+        None if bias is None else as_dtype(torch.from_numpy(taps[numba_conv.WIDEST].copy()), bias.dtype),
         None if initial_state is None else as_dtype(grad_initial, initial_state.dtype),
     )
 

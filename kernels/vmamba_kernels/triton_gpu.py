@@ -65,6 +65,12 @@ def gradient_tile(work: torch.dtype) -> Tile:
     return Tile(4, 64, 4) if work == torch.float64 else Tile(8, 64, 4)
 
 
+def _with_groups(d: Direction) -> Direction:
+    """With B and C as (dim, state) or (batch, groups, state, length)."""
+    B, C = in_groups(d[:9])[3:5]
+    return d._replace(B=B, C=C)
+
+
 def _options(d: Direction) -> tuple[bool, bool, bool, int]:
     return bool(d.delta_softplus), bool(d.exclude_self), bool(d.reverse), d.A.shape[1]
 
@@ -226,12 +232,6 @@ def tuning_key(u: Tensor, walk: Walk, cut: Cut) -> int:
 
 
 # ---- its gradient ---------------------------------------------------------------------------------------------------
-
-
-def _with_groups(d: Direction) -> Direction:
-    """With B and C as (dim, state) or (batch, groups, state, length)."""
-    B, C = in_groups(d[:9])[3:5]
-    return d._replace(B=B, C=C)
 
 
 def _backward(grad_y: Tensor, grad_last: list[Tensor | None], given: list[Direction]) -> tuple:
