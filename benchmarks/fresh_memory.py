@@ -3,14 +3,12 @@
     python benchmarks/fresh_memory.py    # half a minute; writes results/fresh_memory-cpu.json and the README's table
 
 A tensor of more than 32 MB goes back to the system when it is no longer used, and the next one of its size is new: the
-system finds and clears it page by page, at the first touch of each. With THP_MEM_ALLOC_ENABLE=1 torch asks for pages of
-2 MB instead of 4 kB. The same call is timed without and with it, in a process each. Everything that makes large tensors
-in torch gains by that, not only this scan. Linux with glibc.
+system finds and clears it page by page, at the first touch of each. For such tensors the numba engine asks for pages of
+2 MB instead of 4 kB. The same call is timed without and with that, in a process each. Linux with glibc.
 """
 
 import argparse
 import json
-import os
 import resource
 import statistics
 import subprocess
@@ -22,7 +20,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
-from vmamba_kernels import selective_scan
+from vmamba_kernels import huge_pages, selective_scan
 
 from benchmarks import machine, report, tables
 from benchmarks.cases import DIRECTIONS
@@ -31,7 +29,6 @@ from benchmarks.shapes import Shape, draw_scan, shapes
 
 SHAPES = ("Ti-64-1", "S-64-1", "Ti-64-4")
 CALLS = 7
-HUGE = {"THP_MEM_ALLOC_ENABLE": "1"}
 
 
 def measure(shape: Shape, direction: str, calls: int = CALLS) -> dict[str, float]:
@@ -55,22 +52,22 @@ def _call(shape: Shape, direction: str) -> Callable[[], Any]:
 
 
 def in_own_process(shape: Shape, direction: str, huge: bool) -> dict[str, Any]:
-    """What `measure` finds in a new process, whose torch asks for huge pages, or does not."""
-    inherited = {name: value for name, value in os.environ.items() if name not in HUGE}
-    environment = inherited | (HUGE if huge else {})
-    command = [sys.executable, __file__, "--child", shape.key, direction]
-    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    """What `measure` finds in a new process, whose engine asks for huge pages, or does not."""
+    command = [sys.executable, __file__, "--child", shape.key, direction, "huge" if huge else "usual"]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return {"shape": shape.key, "direction": direction, "huge": huge} | json.loads(done.stdout.splitlines()[-1])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     known = {shape.key: shape for shape in shapes()}
     if options.child:
-        key, direction = options.child
+        key, direction, pages = options.child
+        if pages == "usual":
+            huge_pages.LARGE = sys.maxsize
         print(json.dumps(measure(known[key], direction)))
         return
     about = machine.describe("cpu")

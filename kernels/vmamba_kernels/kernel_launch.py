@@ -17,6 +17,7 @@ from numba.np.numpy_support import from_dtype
 from torch import Tensor
 
 from vmamba_kernels.arguments import as_dtype
+from vmamba_kernels.huge_pages import in_huge_pages
 from vmamba_kernels.machine import TARGET
 from vmamba_kernels.openmp_runtime import Team
 from vmamba_kernels.thread_pool import run_together
@@ -48,9 +49,19 @@ def view_or_zeros(tensor: Tensor | None, dtype: torch.dtype, *shape: int, revers
     return zeros(dtype, *shape) if tensor is None else view(tensor, dtype, reverse)
 
 
+def new(dtype: torch.dtype, *shape: int) -> Tensor:
+    """A contiguous tensor that nobody has written to yet."""
+    return in_huge_pages(torch.empty(shape, dtype=dtype))
+
+
+def new_like(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """A tensor of the same shape, laid out in memory as this one is, that nobody has written to yet."""
+    return in_huge_pages(torch.empty_like(tensor, dtype=dtype))
+
+
 def empty(dtype: torch.dtype, *shape: int) -> np.ndarray:
     """A contiguous array whose memory starts at a multiple of 64 bytes, as torch gives it."""
-    return torch.empty(shape, dtype=dtype).numpy()
+    return new(dtype, *shape).numpy()
 
 
 def small(dtype: torch.dtype, *shape: int) -> np.ndarray:

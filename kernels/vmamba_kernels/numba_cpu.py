@@ -25,6 +25,8 @@ from vmamba_kernels.kernel_launch import (
     empty,
     lanes,
     launch,
+    new,
+    new_like,
     small,
     sum_over_first,
     view,
@@ -141,9 +143,9 @@ def _forward(directions: list[Direction], save: bool) -> tuple[Tensor, list[Tens
     first, work = directions[0], directions[0].A.dtype
     cut = Cut.of(directions, FORWARD_ITEMS_A_THREAD * torch.get_num_threads())
     scans = tuple(_scan(d, cut) for d in directions)
-    y = torch.empty_like(first.u, dtype=work)
-    last = [torch.empty(d.u.shape[0], *d.A.shape, dtype=work) for d in directions]
-    saved = [torch.empty(shape, dtype=work) for shape in _saved_shapes(directions)] if save else []
+    y = new_like(first.u, work)
+    last = [new(work, d.u.shape[0], *d.A.shape) for d in directions]
+    saved = [new(work, *shape) for shape in _saved_shapes(directions)] if save else []
     places = [s.numpy() for s in saved] or [zeros(work, 0, 0, 0, 0, 0)] * len(directions)
     outputs = tuple(
         numba_scan.Outputs(view(y, work, d.reverse), last[i].numpy(), places[i], added=i > 0)
@@ -188,9 +190,9 @@ class _Gradients:
     def __init__(self, d: Direction, cut: Cut, grad_y: Tensor, grad_last: Tensor | None):
         work = d.A.dtype
         batch, dim, _ = d.u.shape
-        self.direction, self.u, self.delta = d, torch.empty_like(d.u, dtype=work), torch.empty_like(d.delta, dtype=work)
-        self.z = self.u if d.z is None else torch.empty_like(d.z, dtype=work)
-        self.initial = torch.empty(batch, *d.A.shape, dtype=work)
+        self.direction, self.u, self.delta = d, new_like(d.u, work), new_like(d.delta, work)
+        self.z = self.u if d.z is None else new_like(d.z, work)
+        self.initial = new(work, batch, *d.A.shape)
         self.varying = [m for m in (d.B, d.C) if m.dim() > 2]
         self.teams = cut.teams
         self.by_team = empty(work, len(self.varying), batch, self.teams, d.u.shape[2], _padded(d.A.shape[1]))
@@ -238,7 +240,7 @@ class _Gradients:
         """The gradient of B or C: what the teams, or the batch elements if it is constant, have found together."""
         if B_or_C.dim() == 2:
             return as_dtype(sum_over_first(parts[0]), B_or_C.dtype)
-        gradient = torch.empty_like(B_or_C, dtype=self.direction.A.dtype)
+        gradient = new_like(B_or_C, self.direction.A.dtype)
         place = _in_groups(view(gradient, gradient.dtype, self.direction.reverse))
         total = parts[:, :: self.teams // place.shape[1], :, : place.shape[2]]
         place[...] = total.swapaxes(2, 3)

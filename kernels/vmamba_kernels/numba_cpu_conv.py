@@ -6,7 +6,7 @@ from torch import Tensor
 
 from vmamba_kernels import numba_conv, numba_conv_backward
 from vmamba_kernels.arguments import as_dtype
-from vmamba_kernels.kernel_launch import empty, lanes, launch, sum_over_first, view, view_or_zeros
+from vmamba_kernels.kernel_launch import empty, lanes, launch, new, new_like, sum_over_first, view, view_or_zeros
 
 # Sizes found by measurement. They decide the speed, and the order in which the gradients are added up.
 FORWARD_ITEM, BACKWARD_ITEM = (64, 96), (32, 32)  # tokens, and strands across channels
@@ -17,7 +17,7 @@ def conv_forward(
     x: Tensor, weight: Tensor, bias: Tensor | None, initial_state: Tensor | None, silu: bool, reverse: bool
 ) -> Tensor:
     """y (batch, dim, length), laid out in memory as x is."""
-    y = torch.empty_like(x, dtype=torch.promote_types(weight.dtype, torch.float32))
+    y = new_like(x, torch.promote_types(weight.dtype, torch.float32))
     along = _along_tokens(y)
     conv = _convolution(x, weight, bias, initial_state, silu, reverse, along, FORWARD_ITEM)
     into = _laid_out(y, along)
@@ -38,8 +38,8 @@ def conv_backward(
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
     """The gradients of x, weight, bias and initial_state; None where that is None."""
     work, width = torch.promote_types(weight.dtype, torch.float32), weight.shape[1]
-    grad_x = torch.empty_like(x, dtype=work)
-    grad_initial = torch.empty(*x.shape[:2], width - 1, dtype=work)
+    grad_x = new_like(x, work)
+    grad_initial = new(work, *x.shape[:2], width - 1)
     along = _along_tokens(grad_x)
     conv = _convolution(x, weight, bias, initial_state, silu, reverse, along, BACKWARD_ITEM)
     into = _laid_out(grad_x, along)
