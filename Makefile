@@ -29,12 +29,13 @@ lab: $(LAB_STAMP) ## install what is missing and open the lessons in JupyterLab 
 author: $(LAB_STAMP) ## open the lessons themselves, each kept in step with its source in notebooks/src/
 	$(BIN)/vmamba-edu lab --author $(ARGS)
 
-# First the browser by itself: beside tests that keep every processor busy, pages were seen to stop answering. Then the
-# rest, whose files are shared out among the workers, and so are torch's threads. ARGS may leave nothing of one part, which
-# pytest says with status 5.
+# First the browsers, beside nothing else: beside tests that keep every processor busy, pages were seen to stop answering.
+# Then the rest. Files are shared out among the workers, and so are torch's threads. ARGS may leave nothing of one part,
+# which pytest says with status 5.
 WORKERS ?= 2
-BROWSER := tests/browser
-REST    := tests notebooks --ignore=tests/browser --nbmake --nbmake-timeout=300 -n $(WORKERS) --dist loadfile --durations=10
+SHARED  := -n $(WORKERS) --dist loadfile
+BROWSER := tests/browser $(SHARED)
+REST    := tests notebooks --ignore=tests/browser --nbmake --nbmake-timeout=300 $(SHARED) --durations=10
 
 test: $(TEST_STAMP) ## install what is missing and run everything: browser, tests and lessons
 	@failed=0; \

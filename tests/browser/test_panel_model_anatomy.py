@@ -45,13 +45,15 @@ def test_a_click_on_a_bar_goes_to_its_stage(panel) -> None:
 
 
 def test_longer_clips_and_other_models_have_other_bars(panel) -> None:
+    from playwright.sync_api import expect
+
     panel.page.evaluate(WATCH)
     with panel.drawn_anew(*BARS):
         panel.press("frames", "ArrowRight")
     panel.says("videomamba_tiny, 8 frames of 64 × 64")
     meanwhile = panel.page.evaluate("() => window.seen")
     assert any(pale and "Counting videomamba_tiny …" in words for words, pale in meanwhile)
-    assert not panel.page.locator(".vmamba-busy").count()
+    expect(panel.page.locator(".vmamba-busy")).to_have_count(0)
     with panel.drawn_anew(*BARS):
         panel.choose("model", "vivit_2_base_16x2")
     panel.says("encoder.spatial.blocks.0, a Block, has")

@@ -64,13 +64,15 @@ def test_a_click_asks_for_the_patch_below_it(panel) -> None:
 
 
 def test_a_large_model_waits_for_a_press(panel) -> None:
+    from playwright.sync_api import expect
+
     panel.find(".vmamba-look button:has-text('prediction')").press("Enter")
     panel.choose("model", "videomamba_tiny, fresh weights")
     panel.says("It has not run yet: for its prediction press Run")
-    assert panel.find(".vmamba-start").is_visible()
+    expect(panel.find(".vmamba-start")).to_be_visible()
     panel.choose("model", "moving digits classifier, trained")
     panel.says("It says right")
-    assert not panel.find(".vmamba-start").is_visible()
+    expect(panel.find(".vmamba-start")).to_be_hidden()
 
 
 def test_the_browser_reports_no_error(panel) -> None:
