@@ -1,8 +1,8 @@
 """Large tensors in pages of 2 MB instead of 4 kB.
 
 The C library gives a tensor of more than 32 MB back to the system when it is no longer used, so the next one is new:
-the system finds and clears it page by page, at the first touch of each. For long scans that can take longer than the
-scan; larger pages are fewer. numpy asks for them, torch does not, unless THP_MEM_ALLOC_ENABLE=1 is in its environment.
+the system finds and clears it page by page, at the first touch of each, which is a good part of the time of a long
+scan. Larger pages are fewer. numpy asks for them; torch does not, unless THP_MEM_ALLOC_ENABLE=1 is in its environment.
 Only Linux has to be asked.
 """
 
