@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 from jupyter_in_chromium import headless_browser, jupyterlab  # noqa: E402
 
-VIEWPORT = (1100, 1180)
+VIEWPORT = (1100, 1440)
 
 
 def photograph(lesson: str, heading: str, picture: Path) -> None:

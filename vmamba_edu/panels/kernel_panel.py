@@ -117,8 +117,8 @@ class Kernel(Panel[State, View]):
         figure.update_xaxes(title="tokens", **grid, col=2)
         figure.update_yaxes(**grid, col=2)
         log = {"type": "log", "exponentformat": "power", **grid}
-        figure.update_xaxes(title="operations a byte", range=[-2, 3], dtick=2, **log, col=3)
-        figure.update_yaxes(range=[8, 12.2], dtick=1, **log, col=3)
+        figure.update_xaxes(title="operations a byte", range=[-2.2, 3], dtick=2, **log, col=3)
+        figure.update_yaxes(range=[7.8, 12.2], dtick=1, **log, col=3)
         narrow = {"l": 10, "r": 10, "t": 80, "b": 10}
         legend = {"orientation": "h", "x": 0, "y": 1.12, "yanchor": "bottom"}
         figure.update_layout(height=420, margin=narrow, plot_bgcolor="white", font={"color": INK}, legend=legend)

@@ -173,8 +173,8 @@ class Retrieval(Panel[State, View]):
         """What each candidate is called, and its score."""
         shown = self.view.shown
         rows = [float(row) for row in range(len(shown))]
-        marks = ["<b>✓ right</b>" if one.is_right else "" for one in shown]
-        words = [f"{one.rank} · {_broken(one.words)} {mark}" for one, mark in zip(shown, marks, strict=True)]
+        marks = ["<br><b>✓ right</b>" if one.is_right else "" for one in shown]
+        words = [f"{one.rank} · {_broken(one.words)}{mark}" for one, mark in zip(shown, marks, strict=True)]
         names = {"mode": "text", "textposition": "middle right", "textfont": {"color": INK, "size": 12}}
         yield {"x": [0.02] * len(shown), "y": rows, "text": words, **names, "hoverinfo": "skip", "cliponaxis": False}
         colours = [BLUE if one.is_right else MARK for one in shown]

@@ -154,8 +154,9 @@ class ScanOrders(Panel[State, View]):
             figure.add_scatter(**trace, row=2, col=1)
         self.strip.set_stage(figure, row=1, col=1)
         ends = [math.log10(0.25), math.log10(3 * self.view.length)]
-        figure.update_xaxes(row=2, col=1, type="log", range=ends, title="steps from a token to its neighbour", dtick=1)
-        figure.update_yaxes(row=2, col=1, type="category", range=[len(ORDERS) - 0.5, -0.5], gridcolor=QUIET)
+        title = "steps from a token to its neighbour"
+        figure.update_xaxes(row=2, col=1, type="log", range=ends, title=title, dtick=1, gridcolor="#EEEEEE")
+        figure.update_yaxes(row=2, col=1, type="category", range=self._rows(), gridcolor=QUIET)
         narrow = {"l": 10, "r": 10, "t": 10, "b": 10}
         if self.strips:
             figure.update_xaxes(
@@ -179,6 +180,7 @@ class ScanOrders(Panel[State, View]):
             heatmap.z = ranks
         for trace, changed in zip(scatters, [*self._readings(), *self._orders()], strict=True):
             trace.update(changed)
+        canvas.layout.yaxis2.range = self._rows()
         if self.strips:
             self.strips.show(canvas, *self._states())
 
@@ -255,6 +257,10 @@ class ScanOrders(Panel[State, View]):
             yield {"x": x[-1:], "y": y[-1:], "mode": "markers", "marker": marker, "hoverinfo": "skip"}
         for _ in range(2 * (MOST_READINGS - len(self.view.passes))):
             yield {"x": [], "y": []}
+
+    def _rows(self) -> tuple[float, float]:
+        """The ends of an axis with a row for each order of the plan."""
+        return len({one.reading.order for one in self.view.passes}) - 0.5, -0.5
 
     def _orders(self) -> Iterator[dict[str, Any]]:
         """How far apart each order puts neighbours; an order that the plan does not use has none."""
