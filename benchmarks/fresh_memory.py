@@ -1,6 +1,6 @@
 """What it costs that memory comes fresh from the system: long scans, whose tensors are too large to be kept.
 
-    python benchmarks/fresh_memory.py    # half a minute; writes results/fresh_memory-cpu.json and the README's table
+    python benchmarks/fresh_memory.py    # a minute; writes results/fresh_memory-cpu.json and the README's table
 
 A tensor of more than 32 MB goes back to the system when it is no longer used, and the next one of its size is new: the
 system finds and clears it page by page, at the first touch of each. For such tensors the numba engine asks for pages of
