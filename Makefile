@@ -29,8 +29,8 @@ lab: $(LAB_STAMP) ## install what is missing and open the lessons in JupyterLab 
 author: $(LAB_STAMP) ## open the lessons themselves, each kept in step with its source in notebooks/src/
 	$(BIN)/vmamba-edu lab --author $(ARGS)
 
-# First the browsers, beside nothing else: beside tests that keep every processor busy, pages were seen to stop answering.
-# Then the rest. Files are shared out among the workers, and so are torch's threads. ARGS may leave nothing of one part,
+# First the browsers, beside nothing else: beside tests that keep every processor busy, they take many times longer. Then
+# the rest. Files are shared out among the workers, and so are torch's threads. ARGS may leave nothing of one part,
 # which pytest says with status 5.
 WORKERS ?= 2
 SHARED  := -n $(WORKERS) --dist loadfile

@@ -43,7 +43,6 @@ CELLS = {
 """What is run instead of opening it, where a panel is empty before something is done."""
 RUN_S = 120
 """Seconds that a panel may take to open, on a busy machine."""
-TRIES = 3
 
 
 def photograph(names: Sequence[str], folder: Path, width: int = WIDTH) -> Iterator[Path]:
@@ -68,17 +67,6 @@ def compressed(png: bytes) -> bytes:
 
 
 def _taken(name: str, browser: Browser, width: int) -> bytes:
-    """The picture, at the third try if need be: anywidget gives a widget two seconds to start, however busy one is."""
-    for attempt in range(TRIES):
-        try:
-            return _seen(name, browser, width)
-        except RuntimeError:
-            if attempt == TRIES - 1:
-                raise
-    raise AssertionError("not reached")
-
-
-def _seen(name: str, browser: Browser, width: int) -> bytes:
     with tempfile.TemporaryDirectory() as scratch, jupyterlab(Path(scratch)) as lab:
         path = Path(scratch) / f"{name}.ipynb"
         cell = new_code_cell(f"from vmamba_edu import panels\n\n{CELLS.get(name, f'panels.{name}()')}")

@@ -5,6 +5,7 @@ the notebook is opened, and Run All is asked for once, when the page itself says
 slow machine the menu answers earlier; what it is asked for then is lost, or comes late and twice.
 """
 
+import ast
 import json
 import os
 import re
@@ -50,6 +51,12 @@ READY = """() => {
         && app.commands.isEnabled('runmenu:run-all');
 }"""
 RUN_ALL = "() => void window.jupyterapp.commands.execute('runmenu:run-all')"
+
+TELL = """async (expression) => {
+    const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+    const told = await kernel.requestExecute({ code: "", silent: true, user_expressions: { told: expression } }).done;
+    return told.content.user_expressions.told.data["text/plain"];
+}"""
 
 
 def chromium() -> str | None:
@@ -106,6 +113,10 @@ class OpenNotebook:
             self.page.wait_for_timeout(250)
         self.page.wait_for_timeout(250)  # the output of the last cell is drawn after its number
         assert not self.tracebacks(), "\n".join(self.tracebacks())
+
+    def tells(self, expression: str) -> Any:
+        """The value of an expression in the notebook's kernel, which is neither printed nor counted as a cell."""
+        return ast.literal_eval(self.page.evaluate(TELL, expression))
 
     def on_stderr(self) -> list[str]:
         """What stands in the notebook on a red ground: warnings and tracebacks."""

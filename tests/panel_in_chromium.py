@@ -25,7 +25,7 @@ from playwright.sync_api import Locator, Page, expect
 
 PANEL = ".vmamba-panel"
 DRAWN = ".main-svg :is(.trace, .hm)"
-"""What is there when plotly has drawn: it begins with empty axes, and stumbles over a change before that."""
+"""What is there when plotly has drawn."""
 LOOK = """([selector, attribute]) => [...document.querySelectorAll(selector)]
     .map(part => attribute ? part.getAttribute(attribute) ?? "" : part.outerHTML).join("")"""
 
@@ -75,10 +75,8 @@ class OpenPanel:
         box.press("Enter")
 
     def drawing(self, part: str = ".main-svg", attribute: str = "") -> str:
-        """How all parts of the panel that a selector finds look now: their HTML, or an attribute of each."""
-        look = self.page.evaluate(LOOK, [f"{PANEL} {part}", attribute])
-        assert look, f"there is nothing to look at in {part!r} {attribute}"
-        return look
+        """How all parts of the panel that a selector finds look, once there are any: their HTML, or an attribute."""
+        return self.page.wait_for_function(LOOK, arg=[f"{PANEL} {part}", attribute]).json_value()
 
     @contextmanager
     def drawn_anew(self, part: str = ".main-svg", attribute: str = "") -> Iterator[None]:
@@ -94,5 +92,5 @@ class OpenPanel:
         Raises:
             AssertionError: with what is there.
         """
-        assert self.notebook.errors == []
-        assert self.notebook.on_stderr() == []
+        assert self.notebook.errors == [], self.notebook.errors
+        assert self.notebook.on_stderr() == [], self.notebook.on_stderr()

@@ -296,6 +296,11 @@ def test_a_run_is_started_stopped_and_gone_on_with(tmp_path: Path) -> None:
     until(lambda: 'aria-live="off"' in panel.caption.value)  # not read aloud at every look
     with pytest.raises(ValueError, match=r"folder: a training goes on in .*press Stop"):
         panel.show(folder=str(tmp_path))
+    panel.controls["folder"].value = str(tmp_path)
+    stands = "press Stop before you leave it. The view stays as it was. The run"
+    until(lambda: stands in panel.caption.value)  # when the run has gone on, too: there is time to read it
+    panel.controls["smoothing"].value = 0.0
+    assert "press Stop" not in panel.caption.value
     panel.watch.cancel.click()
     panel.watch.thread.join(300)
     stopped_at = panel.view.step

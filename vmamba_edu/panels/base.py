@@ -26,6 +26,7 @@ from tqdm.auto import tqdm
 
 from vmamba_edu.panels.parts import claims, offline_page
 from vmamba_edu.panels.parts.browser_parts import CopyButton, FitWidth
+from vmamba_edu.panels.parts.canvas import Canvas
 from vmamba_edu.panels.parts.later import Later
 from vmamba_edu.panels.parts.opening import opened
 from vmamba_edu.panels.parts.playable import labels_of, main_control, values_of
@@ -60,8 +61,7 @@ class Panel(ABC, Generic[S, V]):
         self.view = self.compute(state)
         self.later = Later(self._prepare, self._turn)
         self.drawing = threading.RLock()
-        self.canvas = go.FigureWidget(self.figure())
-        self.canvas._config = {"responsive": True, "displayModeBar": False}
+        self.canvas = Canvas(self.figure(), {"responsive": True, "displayModeBar": False})
         self.controls = self.make_controls()
         self.caption = ipywidgets.HTML(self.html_sentence())
         self.caption.add_class("vmamba-sentence")
@@ -231,9 +231,15 @@ class Panel(ABC, Generic[S, V]):
         except ValueError as error:  # a reader who turns a knob gets a sentence, and the knob goes back
             for name in changes:
                 self.controls[name].value = getattr(self.state, name)
-            self.caption.value = in_words(f"{str(error).strip('.')}. The view stays as it was.")
+            self._refuse(error)
         finally:
             self.widget.remove_class("vmamba-busy")
+
+    def _refuse(self, error: ValueError) -> str:
+        """Say, in place of the sentence, why something cannot be; returns the words."""
+        words = f"{str(error).strip('.')}. The view stays as it was."
+        self.caption.value = in_words(words)
+        return words
 
     def _prepare(self, changes: Mapping[str, Any]) -> None:
         if work := self.long_work(changes):

@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 from matplotlib.figure import Figure
 
 from vmamba_edu.panels.base import Panel
+from vmamba_edu.panels.base import in_words as read_aloud
 from vmamba_edu.panels.computed.run_logs import (
     Log,
     free_beside,
@@ -77,6 +78,7 @@ class TrainingMonitor(Panel[State, View]):
     plays = "show"
     view: View
     filling = is_watched = False
+    refused = ""
 
     def __init__(
         self,
@@ -142,8 +144,11 @@ class TrainingMonitor(Panel[State, View]):
         return f"{words} Start trains {self.recipe.source}." if self.recipe and not self.view.step else words
 
     def html_sentence(self) -> str:
-        """As every panel's, but not read aloud again every second while a run goes on; `watch` then says how far."""
-        text = super().html_sentence()
+        """As every panel's, but not read aloud again every second while a run goes on; `watch` then says how far.
+
+        A reader whose wish could not be followed finds the reason before it, until the next wish.
+        """
+        text = read_aloud(f"{self.refused} {self.sentence()}".strip())
         return text.replace('"polite"', '"off"') if self.is_watched else text
 
     def code(self) -> str:
@@ -159,6 +164,7 @@ class TrainingMonitor(Panel[State, View]):
         Raises:
             ValueError: as for the constructor, or a training goes on in the folder that would be left; the view stays.
         """
+        self.refused = ""
         folder = changes.get("folder", self.state.folder).strip()
         if folder == self.state.folder:
             self._refresh(**changes)
@@ -193,6 +199,10 @@ class TrainingMonitor(Panel[State, View]):
             control.options = named(self.view.names)
             self.filling = False
         control.value, self.controls["folder"].value = self.state.show, self.state.folder
+
+    def _refuse(self, error: ValueError) -> str:
+        self.refused = super()._refuse(error)
+        return self.refused
 
     def _changed(self, change: Any) -> None:
         if not self.filling:

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from vmamba_edu.panels.base import Panel, in_words
+from vmamba_edu.panels.base import Panel
 from vmamba_edu.panels.computed.arguments import came, one_of
 from vmamba_edu.panels.computed.attention_readings import busiest_patch
 from vmamba_edu.panels.computed.own_videos import LOOKS, VIEWS, State, View, compute, film_of, is_long, token_of
@@ -227,7 +227,7 @@ class YourVideo(Panel[State, View]):
             self.show(**changes)
         except ValueError as error:
             self._follow()
-            self.caption.value = in_words(f"{str(error).strip('.')}. The view stays as it was.")
+            self._refuse(error)
 
     def _clicked(self, trace: Any, points: Any, selector: Any) -> None:
         token = self.stage.token_at(points.xs[0], points.ys[0]) if points.xs and self.look.asks else None
