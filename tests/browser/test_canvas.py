@@ -21,14 +21,15 @@ SLOW = """() => {
     };
 }"""
 OURS = """
+import numpy as np
 import plotly.graph_objects as go
 from vmamba_edu.panels.parts.canvas import Canvas
 
-figure = Canvas(go.Figure([{"y": [1, 2]}, {"y": [0, 0]}]))
+figure = Canvas(go.Figure([{"x": [1, 2], "y": [1, 2]}, {"x": [7, 8], "y": [0, 0]}]))
 display(figure)
-figure.data[0].y = [3, 1, 2]
+figure.data[0].y = [3, 1]
 with figure.batch_update():
-    figure.data[1].y, figure.layout.title.text = [5, 5], "changed"
+    figure.data[0].x, figure.data[1].y, figure.layout.title.text = np.array([4.0, 5.5]), [5, 5], "changed"
 """
 LINES = """
 import plotly.graph_objects as go
@@ -47,8 +48,8 @@ figure
 """
 PLOTLYS = OURS.replace("Canvas(go.Figure(", "go.FigureWidget((")
 SEEN = """() => JSON.stringify([...document.querySelectorAll(".js-plotly-plot")].map(
-    (drawn) => [...(drawn.data ?? []).map((trace) => trace.y), drawn.layout?.title?.text ?? ""]))"""
-ALL = '[[[3,1,2],[5,5],"changed"]]'
+    (drawn) => [...(drawn.data ?? []).map(({ x, y }) => [[...x], [...y]]), drawn.layout?.title?.text ?? ""]))"""
+ALL = '[[[[4,5.5],[3,1]],[[7,8],[5,5]],"changed"]]'
 
 
 def opened(open_notebook, path: Path, code: str):

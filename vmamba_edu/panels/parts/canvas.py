@@ -24,7 +24,7 @@ START = """
 const CHANGES = [
   "addTraces", "deleteTraces", "moveTraces", "restyle", "relayout", "update", "animate", "removeLayoutProps",
   "removeTraceProps",
-].map((name) => `change:_py2js_${name}`);
+].map((name) => `_py2js_${name}`);
 
 // Plotly as a module, the same one for every figure of the page that wants this version.
 async function plotly(model) {
@@ -47,24 +47,31 @@ async function quiet() {
   }
 }
 
+// A change of several traces has a word where one of them keeps what it had. Plotly's model takes it for a value.
+function spell_out(change) {
+  for (const values of Object.values(change.style_data ?? {})) {
+    values?.forEach?.((value, trace) => { if (value === "_undefined_") values[trace] = undefined; });
+  }
+}
+
 export default () => {
   let figure, early = [], of_figure;
-  const keep = (event) => () => {
-    const name = event.replace("change:", ""), change = of_figure.get(name);
-    if (change !== null) early.push([name, change]);
+  const keep = (name) => () => {
+    const change = of_figure.get(name);
+    if (change === null) return;
+    spell_out(change);
+    if (!figure) early.push([name, change]);
   };
-  const kept = CHANGES.map((event) => [event, keep(event)]);
   return {
     initialize({ model }) {
       of_figure = model;
-      kept.forEach(([event, listen]) => model.on(event, listen));
+      CHANGES.forEach((name) => model.on(`change:${name}`, keep(name)));
     },
     async render({ el, signal }) {
       await quiet();
       const { default: widget } = await plotly(of_figure);
       if (!figure) {
         figure = widget();
-        kept.forEach(([event, listen]) => of_figure.off(event, listen));
         // What plotly fills in by itself stays here: Python would forget its own values wherever plotly has the same.
         const set = (name, value) => { if (!name.includes("Delta")) of_figure.set(name, value); };
         figure.initialize({ model: { ...of_figure, set } });
