@@ -67,6 +67,7 @@ def test_a_large_model_waits_for_a_press(panel) -> None:
     from playwright.sync_api import expect
 
     panel.find(".vmamba-look button:has-text('prediction')").press("Enter")
+    panel.says("It says right")
     panel.choose("model", "videomamba_tiny, fresh weights")
     panel.says("It has not run yet: for its prediction press Run")
     expect(panel.find(".vmamba-start")).to_be_visible()
