@@ -29,13 +29,12 @@ lab: $(LAB_STAMP) ## install what is missing and open the lessons in JupyterLab 
 author: $(LAB_STAMP) ## open the lessons themselves, each kept in step with its source in notebooks/src/
 	$(BIN)/vmamba-edu lab --author $(ARGS)
 
-# First the browsers, beside nothing else: beside tests that keep every processor busy, they take many times longer. Then
-# the rest. Files are shared out among the workers, and so are torch's threads. ARGS may leave nothing of one part,
-# which pytest says with status 5.
+# First the browser by itself, which with its JupyterLab keeps two processors busy: beside other tests, pages take so long
+# to answer that what is waited for may not come in time. Then the rest, whose files are shared out among the workers, and
+# so are torch's threads. ARGS may leave nothing of one part, which pytest says with status 5.
 WORKERS ?= 2
-SHARED  := -n $(WORKERS) --dist loadfile
-BROWSER := tests/browser $(SHARED)
-REST    := tests notebooks --ignore=tests/browser --nbmake --nbmake-timeout=300 $(SHARED) --durations=10
+BROWSER := tests/browser
+REST    := tests notebooks --ignore=tests/browser --nbmake --nbmake-timeout=300 -n $(WORKERS) --dist loadfile --durations=10
 
 test: $(TEST_STAMP) ## install what is missing and run everything: browser, tests and lessons
 	@failed=0; \
