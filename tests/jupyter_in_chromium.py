@@ -51,7 +51,6 @@ READY = """() => {
         && app.commands.isEnabled('runmenu:run-all');
 }"""
 RUN_ALL = "() => void window.jupyterapp.commands.execute('runmenu:run-all')"
-
 TELL = """async (expression) => {
     const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
     const told = await kernel.requestExecute({ code: "", silent: true, user_expressions: { told: expression } }).done;
