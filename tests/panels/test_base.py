@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,6 +105,31 @@ def test_every_panel_shows_claims_that_exist(name: str) -> None:
 def test_a_claim_that_does_not_exist_is_named() -> None:
     with pytest.raises(ValueError, match=r"claims: expected some of S1, .*got Z9"):
         lines(["M1", "Z9"])
+
+
+def test_a_control_that_the_panel_moves_is_nobodys_wish(panel) -> None:
+    with panel.moving_controls():
+        panel.controls["turns"].value = 4
+    assert panel.state.turns == 2
+    panel.controls["turns"].value = 5
+    assert panel.state.turns == 5
+
+
+def test_a_reader_turns_a_control_while_a_thread_moves_them(panel) -> None:
+    moving, turned = threading.Event(), threading.Event()
+
+    def bring_to_the_state() -> None:
+        with panel.moving_controls():
+            moving.set()
+            turned.wait(30)
+
+    thread = threading.Thread(target=bring_to_the_state)
+    thread.start()
+    assert moving.wait(30)
+    panel.controls["turns"].value = 5
+    turned.set()
+    thread.join(30)
+    assert panel.state.turns == 5
 
 
 def test_a_view_at_another_value_leaves_the_panel_as_it_was(panel) -> None:

@@ -85,7 +85,6 @@ class ModelAnatomy(Panel[State, View]):
     def __init__(
         self, *, model: str = "videomamba_tiny", frames: int = 8, size: int = 224, part: str | None = None
     ) -> None:
-        self.filling = False
         if part is None:
             part = first_block(anatomy_of(model, frames, size))
         super().__init__(State(model, frames, size, part))
@@ -112,7 +111,7 @@ class ModelAnatomy(Panel[State, View]):
         self.tree = ipywidgets.Select(
             options=self._options(), value=self.state.part, rows=16, tooltip="parts", layout={"width": "100%"}
         )
-        self.tree.add_class("vmamba-tree").observe(self._chosen, "value")
+        self.listen(self.tree.add_class("vmamba-tree"), self._chosen)
         chosen = [control for name, control in self.controls.items() if name != "part"]
         above = ipywidgets.HBox([*chosen, self.copy], layout={"flex_flow": "row wrap"})
         wide, wider = {"flex": "1 1 20em", "min_width": "16em"}, {"flex": "2 1 30em", "min_width": "20em"}
@@ -142,17 +141,11 @@ class ModelAnatomy(Panel[State, View]):
         model, frames, size = (changes.get(name, getattr(self.state, name)) for name in ("model", "frames", "size"))
         return model, frames, size
 
-    def _changed(self, change: Any) -> None:
-        if not self.filling:  # a list that gets other options chooses one by itself
-            super()._changed(change)
-
     def _chosen(self, change: Any) -> None:
-        if not self.filling:
-            self.show(part=change["new"])
+        self.show(part=change["new"])
 
     def _follow(self) -> None:
-        self.filling = True
-        try:
+        with self.moving_controls():
             options = self._options()
             for several in (self.controls["part"], self.tree):
                 if several.options != options:
@@ -161,8 +154,6 @@ class ModelAnatomy(Panel[State, View]):
             for name, control in self.controls.items():
                 if name not in self.later.changes:  # the reader is still turning those
                     control.value = getattr(self.state, name)
-        finally:
-            self.filling = False
         self.controls["frames"].disabled = not hasattr(MODELS[self.state.model], "num_frames")
         source = self._source()
         if self.source.value != source:

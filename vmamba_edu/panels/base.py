@@ -13,7 +13,8 @@ import io
 import math
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -33,6 +34,12 @@ from vmamba_edu.panels.parts.playable import labels_of, main_control, values_of
 
 S = TypeVar("S")
 V = TypeVar("V")
+
+
+class OwnMoves(threading.local):
+    """Whether a panel moves its controls by itself now, in this thread: in another one a reader may turn them."""
+
+    now = False
 
 
 class Panel(ABC, Generic[S, V]):
@@ -60,6 +67,7 @@ class Panel(ABC, Generic[S, V]):
         self.state = state
         self.view = self.compute(state)
         self.later = Later(self._prepare, self._turn)
+        self.own_moves = OwnMoves()
         self.drawing = threading.RLock()
         self.canvas = Canvas(self.figure(), {"responsive": True, "displayModeBar": False})
         self.controls = self.make_controls()
@@ -69,7 +77,7 @@ class Panel(ABC, Generic[S, V]):
         for field, control in self.controls.items():
             self._is_offered(field, control)
             control.add_class(f"vmamba-{field}")
-            control.observe(self._changed, "value")
+            self.listen(control, self._changed)
         self.widget = self.arrange()
         self.widget.children += (*self.foot(), FitWidth())
         self.widget.add_class("vmamba-panel").add_class(f"vmamba-{self.name}")
@@ -210,6 +218,19 @@ class Panel(ABC, Generic[S, V]):
             return
         if not math.isclose(value, control.value, rel_tol=1e-9, abs_tol=1e-12):
             raise ValueError(f"{field}: expected {control.min:g} to {control.max:g}, got {value:g}")
+
+    def listen(self, control: ipywidgets.ValueWidget, wish: Callable[[Mapping[str, Any]], None]) -> None:
+        """Have a function called with every change of a control's value that the panel has not made itself."""
+        control.observe(lambda change: None if self.own_moves.now else wish(change), "value")
+
+    @contextmanager
+    def moving_controls(self) -> Iterator[None]:
+        """In here the panel brings its controls to the state; a list with other options also moves by itself."""
+        self.own_moves.now = True
+        try:
+            yield
+        finally:
+            self.own_moves.now = False
 
     def _changed(self, change: Mapping[str, Any]) -> None:
         field = next(name for name, control in self.controls.items() if control is change["owner"])

@@ -77,7 +77,7 @@ class TrainingMonitor(Panel[State, View]):
     name = "training-monitor"
     plays = "show"
     view: View
-    filling = is_watched = False
+    is_watched = False
     refused = ""
 
     def __init__(
@@ -194,19 +194,14 @@ class TrainingMonitor(Panel[State, View]):
     def _offer(self) -> None:
         """Let the list have the numbers of the log: its first rows bring names that nobody knew."""
         control = self.controls["show"]
-        if [name for _, name in control.options] != list(self.view.names):
-            self.filling = True  # a list with new options falls back to its first, which nobody has chosen
-            control.options = named(self.view.names)
-            self.filling = False
-        control.value, self.controls["folder"].value = self.state.show, self.state.folder
+        with self.moving_controls():
+            if [name for _, name in control.options] != list(self.view.names):
+                control.options = named(self.view.names)
+            control.value, self.controls["folder"].value = self.state.show, self.state.folder
 
     def _refuse(self, error: ValueError) -> str:
         self.refused = super()._refuse(error)
         return self.refused
-
-    def _changed(self, change: Any) -> None:
-        if not self.filling:
-            super()._changed(change)
 
     def _progress(self) -> None:
         bar, view = self.watch.bar, self.view

@@ -96,7 +96,7 @@ class YourVideo(Panel[State, View]):
         }
         reader = reader_of(model, classes) if isinstance(model, nn.Module) else open_reader(model, where)
         self.videos, self.readers = {path: film_of(clip, "clip")}, {(reader.choice, where): reader}
-        self.filling, self.wanted = False, ""
+        self.wanted = ""
         watched = Watched(self.videos[path], reader)
         asked = zip(_busiest(watched, view, views), (frame, row, column), strict=True)
         patch = dict(zip(PATCH, (own if one is None else one for own, one in asked), strict=True))
@@ -171,8 +171,6 @@ class YourVideo(Panel[State, View]):
         return new | {"block": min(self.state.block, reader.depth - 1)}
 
     def _changed(self, change: Any) -> None:
-        if self.filling:  # a slider that gets another end moves by itself
-            return
         wanted = change["new"].strip() if change["owner"] is self.controls["checkpoint"] else ""
         if (
             wanted
@@ -240,15 +238,12 @@ class YourVideo(Panel[State, View]):
         state, reader = self.state, self.view.watched.reader
         most = dict(zip((*PATCH, "block"), (size - 1 for size in (*reader.grid, reader.depth)), strict=True))
         most["clip"] = VIEWS[state.views][0] - 1
-        self.filling = True
-        try:
+        with self.moving_controls():
             for name, control in self.controls.items():
                 if name in most and control.max != most[name]:
                     control.max = most[name]
                 control.value = getattr(state, name)
                 control.layout.display = None if state.look in SHOWN_WITH.get(name, LOOKS) else "none"
-        finally:
-            self.filling = False
         waits = self.view.seen is None
         self.background.widget.layout.display = None if waits or self._runs() else "none"
 
