@@ -68,21 +68,18 @@ def workplace(shape: Shape) -> tuple[Any, ...]:
     """(scan, tile, block, ahead): the first tile of the first block of a scan, prepared as the kernel prepares it."""
     from vmamba_kernels import numba_cpu, numba_scan
     from vmamba_kernels.direction import Direction
-    from vmamba_kernels.kernel_launch import lanes, workspace
+    from vmamba_kernels.kernel_launch import lanes
 
     one_tile = Shape(shape.model, lanes(torch.float32), shape.frames, 1, numba_cpu.SCAN_TILE, shape.state)
     x = draw_scan(one_tile)
-    maps = (x[name][:, None].contiguous() for name in ("B", "C"))
-    direction = Direction(
-        *(x[name] for name in ("u", "delta", "A")), *maps, x["D"], x["z"], x["delta_bias"], None, True, False, False
-    )
-    scan = numba_cpu._scan(direction, numba_cpu.Cut.of([direction], numba_cpu.FORWARD_ITEMS_A_THREAD))
-    groups, width = numba_cpu._groups_of_states([direction])
-    sizes = [
-        (numba_scan.FORWARD_TILES, numba_cpu.SCAN_TILE, lanes(torch.float32)),
-        (numba_scan.FORWARD_BLOCKS, groups, width),
-    ]
-    tile, block = (array[0] for array in workspace(torch.float32, 1, sizes))
+    names = ("u", "delta", "A", "B", "C", "D", "z", "delta_bias")
+    directions = [Direction(*(x[name] for name in names), None, True, False, False)]
+    tensors = [*numba_cpu._in_memory(directions), torch.empty_like(x["u"]), torch.empty(1, *x["A"].shape)]
+    arrays = [None if tensor is None else tensor.numpy() for tensor in tensors]
+    work = numba_cpu._forward_work(arrays, numba_cpu._options(directions), 1)
+    scan = work.arguments[0][0]
+    tile, blocks = (torch.empty(shape).numpy() for shape in work.workspace)
+    block = blocks[:, 0]
     tile[:], block[:] = 0.01, 0.0
     numba_scan.prepare_rates(scan, block, 0, lanes(torch.float32))
     return scan, tile, block, scan.u.copy("K")

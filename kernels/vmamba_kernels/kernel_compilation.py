@@ -23,6 +23,7 @@ from vmamba_kernels.machine import TARGET
 from vmamba_kernels.openmp_runtime import HAS_RUNTIME
 
 SOURCES = (
+    "kernel_arguments.py",
     "kernel_compilation.py",
     "machine.py",
     "numba_conv.py",

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vmamba_kernels.kernel_arguments import arguments_at
 from vmamba_kernels.kernel_compilation import inlined_part, kernel, part
 from vmamba_kernels.machine import flush_denormals, restore_denormals, take_number
 from vmamba_kernels.thread_team import on_team
@@ -42,18 +43,18 @@ class Convolution(NamedTuple):
 
 
 @kernel
-def convolve(threads, thread, conv, y, items, counter, taps, edge):
-    """Fill y, laid out as x. See `on_team` for threads and thread; each has a workspace of its own.
-
-    taps: (threads, strands, WIDEST + 1, LANES).
-    edge: (threads, 2 · WIDEST · LANES).
-    """
-    on_team(convolve_share, threads, thread, (conv, y, items, counter, taps, edge))
+def convolve(threads, thread, places, layout):
+    """Fill y, laid out as x. See `on_team` for threads and thread; `arguments_at` knows what all threads are told."""
+    on_team(convolve_share, threads, thread, arguments_at(places, layout))
 
 
 @part
 def convolve_share(thread, conv, y, items, counter, taps, edge):
-    """What one thread does: take items until none is left."""
+    """What one thread does: take items until none is left.
+
+    taps: (threads, strands, WIDEST + 1, LANES): each thread has a workspace of its own.
+    edge: (threads, 2 · WIDEST · LANES).
+    """
     mode = flush_denormals()
     taps, edge = taps[thread], edge[thread]
     channels, tokens = vector_shape(conv, taps.shape[2])

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vmamba_kernels.kernel_arguments import arguments_at
 from vmamba_kernels.kernel_compilation import inlined_part, kernel, part
 from vmamba_kernels.machine import flush_denormals, restore_denormals, take_number
 from vmamba_kernels.numba_conv import (
@@ -45,16 +46,18 @@ class ConvolutionGradients(NamedTuple):
 
 
 @kernel
-def convolve_backward(threads, thread, conv, grad, items, counter, taps, edge, path):
-    """Fill the gradients. Workspace as in `convolve`, and
-    path: (threads, tokens in an item + 2 · WIDEST, with LANES numbers each if vectors lie across channels).
-    """
-    on_team(convolve_backward_share, threads, thread, (conv, grad, items, counter, taps, edge, path))
+def convolve_backward(threads, thread, places, layout):
+    """Fill the gradients. See `on_team` for threads and thread; `arguments_at` knows what all threads are told."""
+    on_team(convolve_backward_share, threads, thread, arguments_at(places, layout))
 
 
 @part
 def convolve_backward_share(thread, conv, grad, items, counter, taps, edge, path):
-    """What one thread does: take items until none is left, and go through them strand by strand."""
+    """What one thread does: take items until none is left, and go through them strand by strand.
+
+    Workspace as in `convolve_share`, and
+    path: (threads, tokens in an item + 2 · WIDEST, with LANES numbers each if vectors lie across channels).
+    """
     mode = flush_denormals()
     taps, edge, path = taps[thread], edge[thread], path[thread]
     channels, tokens = vector_shape(conv, taps.shape[2])

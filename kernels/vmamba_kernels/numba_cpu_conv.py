@@ -1,12 +1,14 @@
 """The numba engine's convolution: its arguments in the form that the kernels read, see numba_cpu.py."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from vmamba_kernels import numba_conv, numba_conv_backward
 from vmamba_kernels.arguments import as_dtype
-from vmamba_kernels.kernel_launch import empty, lanes, launch, new, new_like, sum_over_first, view, view_or_zeros
+from vmamba_kernels.kernel_launch import Work, lanes, launch, new, new_like, or_zeros, plain, sum_over_first
 
 # Sizes found by measurement. They decide the speed, and the order in which the gradients are added up.
 FORWARD_ITEM, BACKWARD_ITEM = (64, 96), (32, 32)  # tokens, and strands across channels
@@ -17,14 +19,19 @@ def conv_forward(
     x: Tensor, weight: Tensor, bias: Tensor | None, initial_state: Tensor | None, silu: bool, reverse: bool
 ) -> Tensor:
     """y (batch, dim, length), laid out in memory as x is."""
-    y = new_like(x, torch.promote_types(weight.dtype, torch.float32))
+    work = torch.promote_types(weight.dtype, torch.float32)
+    y = new_like(x, work)
     along = _along_tokens(y)
-    conv = _convolution(x, weight, bias, initial_state, silu, reverse, along, FORWARD_ITEM)
     into = _laid_out(y, along)
-    shapes = _convolution_workspace(conv, y.dtype)[:2]
-    places = (conv, into.numpy())
-    launch(numba_conv.convolve, places, y.dtype, _stretches(conv) * _places(conv, y.dtype), 4 * x.numel(), shapes)
+    tensors = [plain(_laid_out(x, along), work), *(plain(t, work) for t in (weight, bias, initial_state)), into]
+    launch(numba_conv.convolve, _forward_work, work, tensors, silu, reverse, *_item(along, FORWARD_ITEM))
     return as_dtype(y if into is y else y.copy_(into), x.dtype)
+
+
+def _forward_work(arrays: list[Any], *options: Any) -> Work:
+    *given, y = arrays
+    conv = _convolution(*given, *options)
+    return Work((conv, y), _stretches(conv) * _places(conv), 4 * y.size, _workspace(conv)[:2])
 
 
 def conv_backward(
@@ -39,33 +46,28 @@ def conv_backward(
     """The gradients of x, weight, bias and initial_state; None where that is None."""
     work, width = torch.promote_types(weight.dtype, torch.float32), weight.shape[1]
     grad_x = new_like(x, work)
-    grad_initial = new(work, *x.shape[:2], width - 1)
     along = _along_tokens(grad_x)
-    conv = _convolution(x, weight, bias, initial_state, silu, reverse, along, BACKWARD_ITEM)
     into = _laid_out(grad_x, along)
-    grad = numba_conv_backward.ConvolutionGradients(
-        y=view(_laid_out(grad_y, along), work),
-        x=into.numpy(),
-        taps=empty(work, _stretches(conv), numba_conv.WIDEST + 1, x.shape[1]),
-        initial=grad_initial.numpy(),
-    )
-    items = _stretches(conv) * _places(conv, work)
-    launch(
-        numba_conv_backward.convolve_backward,
-        (conv, grad),
-        work,
-        items,
-        8 * x.numel(),
-        _convolution_workspace(conv, work),
-    )
-    taps = sum_over_first(grad.taps).numpy()
-    grad_weight = torch.from_numpy(np.ascontiguousarray(taps[:width][::-1].T))
+    item = _item(along, BACKWARD_ITEM)
+    taps = new(work, x.shape[0] * -(-x.shape[2] // item[1]), numba_conv.WIDEST + 1, x.shape[1])
+    grad_initial = new(work, *x.shape[:2], width - 1)
+    tensors = [plain(_laid_out(x, along), work), *(plain(t, work) for t in (weight, bias, initial_state))]
+    tensors += [plain(_laid_out(grad_y, along), work), into, taps, grad_initial]
+    launch(numba_conv_backward.convolve_backward, _backward_work, work, tensors, silu, reverse, *item)
+    total = sum_over_first(taps).numpy()
+    grad_weight = torch.from_numpy(np.ascontiguousarray(total[:width][::-1].T))
     return (
         as_dtype(grad_x if into is grad_x else grad_x.copy_(into), x.dtype),
         as_dtype(grad_weight, weight.dtype),
-        None if bias is None else as_dtype(torch.from_numpy(taps[numba_conv.WIDEST].copy()), bias.dtype),
+        None if bias is None else as_dtype(torch.from_numpy(total[numba_conv.WIDEST].copy()), bias.dtype),
         None if initial_state is None else as_dtype(grad_initial, initial_state.dtype),
     )
+
+
+def _backward_work(arrays: list[Any], *options: Any) -> Work:
+    conv = _convolution(*arrays[:4], *options)
+    gradients = numba_conv_backward.ConvolutionGradients(*arrays[4:])
+    return Work((conv, gradients), _stretches(conv) * _places(conv), 8 * conv.x.size, _workspace(conv))
 
 
 def _along_tokens(like: Tensor) -> bool:
@@ -81,28 +83,33 @@ def _laid_out(x: Tensor, along: bool) -> Tensor:
     return x.contiguous() if along else x.transpose(1, 2).contiguous().transpose(1, 2)
 
 
+def _item(along: bool, across: tuple[int, int]) -> tuple[bool, int, int]:
+    """How vectors lie, and the tokens and strands of an item of work."""
+    return (True, LONGEST_STRETCH, 1) if along else (False, *across)
+
+
 def _convolution(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    initial_state: Tensor | None,
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    initial_state: np.ndarray | None,
     silu: bool,
     reverse: bool,
     along: bool,
-    item: tuple[int, int],
+    tokens: int,
+    strands: int,
 ) -> numba_conv.Convolution:
-    work = torch.promote_types(weight.dtype, torch.float32)
     batch, dim, _ = x.shape
     return numba_conv.Convolution(
-        x=view(_laid_out(x, along), work),
-        weight=view(weight, work),
-        bias=view_or_zeros(bias, work, dim),
-        initial=view_or_zeros(initial_state, work, batch, dim, weight.shape[1] - 1),
+        x=x,
+        weight=weight,
+        bias=or_zeros(bias, x.dtype, dim),
+        initial=or_zeros(initial_state, x.dtype, batch, dim, weight.shape[1] - 1),
         silu=silu,
         reverse=reverse,
         along=along,
-        tokens=LONGEST_STRETCH if along else item[0],
-        strands=1 if along else item[1],
+        tokens=tokens,
+        strands=strands,
     )
 
 
@@ -111,13 +118,13 @@ def _stretches(conv: numba_conv.Convolution) -> int:
     return conv.x.shape[0] * -(-conv.x.shape[2] // conv.tokens)
 
 
-def _places(conv: numba_conv.Convolution, work: torch.dtype) -> int:
+def _places(conv: numba_conv.Convolution) -> int:
     """Items among which a stretch is divided."""
-    return -(-conv.x.shape[1] // (1 if conv.along else conv.strands * lanes(work)))
+    return -(-conv.x.shape[1] // (1 if conv.along else conv.strands * lanes(conv.x.dtype)))
 
 
-def _convolution_workspace(conv: numba_conv.Convolution, work: torch.dtype) -> list[tuple[int, ...]]:
+def _workspace(conv: numba_conv.Convolution) -> list[tuple[int, ...]]:
     """The shapes of taps, edge and path."""
-    widest, vector = numba_conv.WIDEST, lanes(work)
+    widest, vector = numba_conv.WIDEST, lanes(conv.x.dtype)
     path = (conv.tokens + 2 * widest + vector) * (1 if conv.along else vector)
     return [(conv.strands, widest + 1, vector), (2 * widest * vector,), (-(-path // vector) * vector,)]

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vmamba_kernels.kernel_arguments import arguments_at
 from vmamba_kernels.kernel_compilation import inlined_part, kernel, part
 from vmamba_kernels.machine import flush_denormals, restore_denormals, take_number
 from vmamba_kernels.numba_tiles import (
@@ -86,19 +87,19 @@ class Outputs(NamedTuple):
 
 
 @kernel
-def scan_forward(threads, thread, scans, outputs, items, counter, tile, blocks):
-    """Fill the outputs. See `on_team` for threads and thread; each has a workspace of its own.
-
-    scans, outputs: a tuple of one, or of two directions whose outputs add up: then both are an item of work.
-    tile: (threads, FORWARD_TILES, tokens in a tile, LANES).
-    blocks: (threads, FORWARD_BLOCKS, team, groups of states, STATES × LANES).
-    """
-    on_team(forward_share, threads, thread, (scans, outputs, items, counter, tile, blocks))
+def scan_forward(threads, thread, places, layout):
+    """Fill the outputs. See `on_team` for threads and thread; `arguments_at` knows what all threads are told."""
+    on_team(forward_share, threads, thread, arguments_at(places, layout))
 
 
 @part
 def forward_share(thread, scans, outputs, items, counter, tile, blocks):
-    """What one thread does: take items until none is left."""
+    """What one thread does: take items until none is left.
+
+    scans, outputs: a tuple of one, or of two directions whose outputs add up: then both are an item of work.
+    tile: (threads, FORWARD_TILES, tokens in a tile, LANES): each thread has a workspace of its own.
+    blocks: (threads, FORWARD_BLOCKS, team, groups of states, STATES × LANES).
+    """
     mode = flush_denormals()
     item = take_number(counter)
     while item < items:

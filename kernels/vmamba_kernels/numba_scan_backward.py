@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vmamba_kernels.kernel_arguments import arguments_at
 from vmamba_kernels.kernel_compilation import inlined_part, kernel, part
 from vmamba_kernels.machine import flush_denormals, restore_denormals, take_number
 from vmamba_kernels.numba_scan import (
@@ -107,22 +108,22 @@ SUMS = 2
 
 
 @kernel
-def scan_backward(threads, thread, scans, saved, grads, items, counter, tile, blocks, path, sums):
-    """Fill the gradients. See `on_team` for threads and thread; each has a workspace of its own.
-
-    scans, saved, grads: tuples of one or two directions; each has items of its own, one direction's after the other's.
-    saved: as `scan_forward` fills it, with tiles of as many tokens.
-    tile: (threads, BACKWARD_TILES, tokens in a tile, LANES).
-    blocks: (threads, BACKWARD_BLOCKS, team, groups of states, STATES × LANES).
-    path: (threads, PATHS, tokens in a tile, STATES × LANES).
-    sums: (threads, SUMS, team, LANES).
-    """
-    on_team(backward_share, threads, thread, (scans, saved, grads, items, counter, tile, blocks, path, sums))
+def scan_backward(threads, thread, places, layout):
+    """Fill the gradients. See `on_team` for threads and thread; `arguments_at` knows what all threads are told."""
+    on_team(backward_share, threads, thread, arguments_at(places, layout))
 
 
 @part
 def backward_share(thread, scans, saved, grads, items, counter, tile, blocks, path, sums):
-    """What one thread does: take items until none is left."""
+    """What one thread does: take items until none is left.
+
+    scans, saved, grads: tuples of one or two directions; each has items of its own, one direction's after the other's.
+    saved: as `scan_forward` fills it, with tiles of as many tokens.
+    tile: (threads, BACKWARD_TILES, tokens in a tile, LANES): each thread has a workspace of its own.
+    blocks: (threads, BACKWARD_BLOCKS, team, groups of states, STATES × LANES).
+    path: (threads, PATHS, tokens in a tile, STATES × LANES).
+    sums: (threads, SUMS, team, LANES).
+    """
     mode = flush_denormals()
     item = take_number(counter)
     while item < items:

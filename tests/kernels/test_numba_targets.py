@@ -110,7 +110,7 @@ numba_cpu.scan_forward(*(t.double() if hasattr(t, "double") else t for t in argu
 for kernel in kernels:
     for signature in kernel.signatures:
         code = listing(kernel.inspect_llvm(signature))
-        shape = "2d" if "float64" in str(signature) else "4s"
+        shape = "2d" if "float64" in str(signature[3].arguments) else "4s"
         assert len(re.findall(rf"fmla\\tv\\d+\\.{shape}", code)) > 4, (kernel, signature)
         calls = set(re.findall(r"\\tbl\\t(\\S+)", code))
         assert not any(name.startswith(("fma", "ldexp", "exp", "__")) for name in calls), calls
@@ -160,9 +160,10 @@ assert not any(kernel.signatures for kernel in kernels)
 USES_DISK = """
 import numpy as np, torch
 from vmamba_kernels import numba_sums
-from vmamba_kernels.kernel_launch import lanes, launch
-parts = np.ones((1, 1, 2, 35), np.float32)
-launch(numba_sums.add_teams, (parts, np.array([2]), lanes(torch.float32)), torch.float32, 1, 1)
+from vmamba_kernels.kernel_launch import Work, lanes, launch
+parts = torch.ones(1, 1, 2, 35)
+work = lambda arrays: Work((arrays[0], np.array([2]), lanes(torch.float32)), items=1, updates=1)
+launch(numba_sums.add_teams, work, torch.float32, [parts])
 assert (parts[0, 0, 0] == 2).all()
 print(len(numba_sums.add_teams.stats.cache_hits), len(numba_sums.add_teams.stats.cache_misses))
 """
