@@ -191,7 +191,7 @@ def _backward_work(arrays: list[Any], options: tuple) -> Work:
     directions, grad_y, *others = _directions(arrays, options)
     count, cut = len(options), Cut.of(directions, BACKWARD_ITEMS)
     last, saved, parts = others[:count], others[count : 2 * count], others[2 * count :]
-    each = len(parts) // count
+    each = len(_Parts._fields)
     gradients = [_Parts(*parts[i * each : (i + 1) * each]) for i in range(count)]
     places = tuple(
         numba_scan_backward.Gradients(
@@ -333,7 +333,7 @@ def _options(directions: Sequence[Direction]) -> tuple:
 
 
 def _directions(arrays: list[Any], options: tuple) -> list[Any]:
-    """The directions, made of arrays, in one list; and then the other arrays."""
+    """The directions again, made of arrays, in a list; then the arrays that are no direction's."""
     of_directions = len(options) * TENSORS
     starts = range(0, of_directions, TENSORS)
     directions = [Direction(*arrays[i : i + TENSORS], *flags) for i, flags in zip(starts, options, strict=True)]
