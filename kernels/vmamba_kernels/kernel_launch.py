@@ -33,7 +33,7 @@ def lanes(dtype: torch.dtype | np.dtype[Any]) -> int:
 
 def plain(tensor: Tensor | None, dtype: torch.dtype) -> Any:
     """The tensor as numbers of this type that stand in memory: itself, if it is so already. None stays None."""
-    if tensor is None or not (tensor.dtype != dtype or tensor.is_neg() or tensor._is_zerotensor()):
+    if tensor is None or (tensor.dtype == dtype and not tensor.is_neg() and not tensor._is_zerotensor()):
         return tensor
     return tensor.detach().to(dtype, copy=True)
 

@@ -23,7 +23,7 @@ def conv_forward(
     y = new_like(x, work)
     along = _along_tokens(y)
     into = _laid_out(y, along)
-    tensors = [plain(_laid_out(x, along), work), *(plain(t, work) for t in (weight, bias, initial_state)), into]
+    tensors = [*_in_memory(x, weight, bias, initial_state, along, work), into]
     launch(numba_conv.convolve, _forward_work, work, tensors, silu, reverse, *_item(along, FORWARD_ITEM))
     return as_dtype(y if into is y else y.copy_(into), x.dtype)
 
@@ -31,7 +31,7 @@ def conv_forward(
 def _forward_work(arrays: list[Any], *options: Any) -> Work:
     *given, y = arrays
     conv = _convolution(*given, *options)
-    return Work((conv, y), _stretches(conv) * _places(conv), 4 * y.size, _workspace(conv)[:2])
+    return Work((conv, y), _items(conv), 4 * y.size, _workspace(conv)[:2])
 
 
 def conv_backward(
@@ -49,9 +49,9 @@ def conv_backward(
     along = _along_tokens(grad_x)
     into = _laid_out(grad_x, along)
     item = _item(along, BACKWARD_ITEM)
-    taps = new(work, x.shape[0] * -(-x.shape[2] // item[1]), numba_conv.WIDEST + 1, x.shape[1])
+    taps = new(work, _stretches(x, item[1]), numba_conv.WIDEST + 1, x.shape[1])
     grad_initial = new(work, *x.shape[:2], width - 1)
-    tensors = [plain(_laid_out(x, along), work), *(plain(t, work) for t in (weight, bias, initial_state))]
+    tensors = _in_memory(x, weight, bias, initial_state, along, work)
     tensors += [plain(_laid_out(grad_y, along), work), into, taps, grad_initial]
     launch(numba_conv_backward.convolve_backward, _backward_work, work, tensors, silu, reverse, *item)
     total = sum_over_first(taps).numpy()
@@ -67,7 +67,7 @@ def conv_backward(
 def _backward_work(arrays: list[Any], *options: Any) -> Work:
     conv = _convolution(*arrays[:4], *options)
     gradients = numba_conv_backward.ConvolutionGradients(*arrays[4:])
-    return Work((conv, gradients), _stretches(conv) * _places(conv), 8 * conv.x.size, _workspace(conv))
+    return Work((conv, gradients), _items(conv), 8 * conv.x.size, _workspace(conv))
 
 
 def _along_tokens(like: Tensor) -> bool:
@@ -81,6 +81,13 @@ def _laid_out(x: Tensor, along: bool) -> Tensor:
     if x.stride(axis) == 1 or x.shape[axis] == 1:
         return x
     return x.contiguous() if along else x.transpose(1, 2).contiguous().transpose(1, 2)
+
+
+def _in_memory(
+    x: Tensor, weight: Tensor, bias: Tensor | None, initial_state: Tensor | None, along: bool, work: torch.dtype
+) -> list[Tensor | None]:
+    """The tensors of a convolution as numbers of one type, x laid out for its vectors."""
+    return [plain(_laid_out(x, along), work), *(plain(t, work) for t in (weight, bias, initial_state))]
 
 
 def _item(along: bool, across: tuple[int, int]) -> tuple[bool, int, int]:
@@ -113,14 +120,15 @@ def _convolution(
     )
 
 
-def _stretches(conv: numba_conv.Convolution) -> int:
-    """Stretches of tokens in the whole batch."""
-    return conv.x.shape[0] * -(-conv.x.shape[2] // conv.tokens)
+def _stretches(x: Tensor | np.ndarray, tokens: int) -> int:
+    """Stretches of so many tokens in the whole batch."""
+    return x.shape[0] * -(-x.shape[2] // tokens)
 
 
-def _places(conv: numba_conv.Convolution) -> int:
-    """Items among which a stretch is divided."""
-    return -(-conv.x.shape[1] // (1 if conv.along else conv.strands * lanes(conv.x.dtype)))
+def _items(conv: numba_conv.Convolution) -> int:
+    """Of work: every stretch is divided among its channels."""
+    channels = 1 if conv.along else conv.strands * lanes(conv.x.dtype)
+    return _stretches(conv.x, conv.tokens) * -(-conv.x.shape[1] // channels)
 
 
 def _workspace(conv: numba_conv.Convolution) -> list[tuple[int, ...]]:
